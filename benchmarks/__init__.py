@@ -1,0 +1,1 @@
+"""What a bundle gets right and what it costs."""

@@ -1,0 +1,1 @@
+"""A run folder to a bundle: int8 TFLite and ONNX, proven to agree."""

@@ -1,0 +1,102 @@
+"""The one program. It knows its subcommands by module name and loads a room only when its command is typed."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "data": ("kwspot.train.data_cli", "check a folder of recordings, or synthesise words"),
+    "train": ("kwspot.train.train_cli", "train a model on a folder of recordings"),
+    "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
+    "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
+    "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
+    "listen": ("kwspot.runtime.listen", "detect words in files, on standard input or from a microphone"),
+    "bundles": ("kwspot.runtime.bundles_cli", "list the bundles that ship with the kit"),
+}
+"""Subcommand → (module with ``main(argv) -> int``, one line of help)."""
+
+# The extra that brings a module which is not installed.
+EXTRA_OF = {
+    "tensorflow": "train",
+    "keras": "train",
+    "librosa": "train",
+    "matplotlib": "train",
+    "soundfile": "files",
+    "soxr": "files",
+    "espeakng_loader": "synth",
+    "tf2onnx": "export",
+    "onnx": "export",
+    "onnxruntime": "onnx",
+    "ai_edge_litert": "litert",
+    "tflite_runtime": "tflite",
+    "sounddevice": "mic",
+    "scipy": "bench",
+}
+
+EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+
+
+def _usage() -> str:
+    lines = ["usage: kwspot COMMAND [OPTION ...]", "", "Keyword spotting from recordings to a small board.", ""]
+    lines += [f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += ["", "kwspot COMMAND --help tells the rest; kwspot --version the version."]
+    return "\n".join(lines)
+
+
+def _say(message: str) -> int:
+    print(f"kwspot: {message}", file=sys.stderr)
+    return EXIT_MISTAKE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 2 the user's mistake, 130 Ctrl-C)."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_usage())
+        return EXIT_DONE if args else EXIT_MISTAKE
+    if args[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"kwspot {version('kwspot')}")
+        return EXIT_DONE
+    if args[0] not in COMMANDS:
+        return _say(f"no command {args[0]!r}; expected one of {', '.join(COMMANDS)}. See kwspot --help")
+    from kwspot.runtime.errors import KwspotError
+
+    try:
+        command = importlib.import_module(COMMANDS[args[0]][0])
+        return int(command.main(args[1:]))
+    except KwspotError as error:
+        return _say(str(error))
+    except KeyboardInterrupt:
+        print("kwspot: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _say(f"{error.name} is not installed and this command needs it: pip install 'kwspot[{extra}]'")
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = {
+            errno.ENOSPC: "free some space and run the command again",
+            errno.EDQUOT: "free some space and run the command again",
+            errno.EACCES: "check its permissions",
+            errno.EROFS: "choose a folder that can be written",
+            errno.ENOENT: "check the path",
+        }.get(error.errno, "check the path and its disk")
+        return _say(f"{where}{os.strerror(error.errno)}; nothing half-written was kept: {remedy}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

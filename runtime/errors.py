@@ -1,0 +1,67 @@
+"""The errors of kwspot, one tree.
+
+::
+
+    KwspotError                  every mistake a user can mend; the program exits with 2
+    ├── AudioFormatError         sound of the wrong type, rate or shape
+    ├── RecordingError           a sound file that cannot be read, or holds no sound
+    ├── DataFolderError          a data folder that cannot be trained or scored on
+    ├── ConfigError              an unknown preset, key or value; a contradictory option
+    ├── RunError                 a run folder that is missing, in the way or does not fit
+    ├── BundleError              a bundle that is missing, in the way or malformed
+    │   ├── BundleVersionError   a bundle of another format version
+    │   └── BundleDamagedError   a file that is missing or whose hash, shape or labels disagree
+    ├── EngineError              an engine that is missing or cannot run the model
+    ├── ExportError              a model that cannot be converted or whose parity check fails
+    └── DeviceError              a microphone that is missing or cannot be opened as asked
+
+Every message is one line: what happened, what was expected, what to do.
+"""
+
+
+class KwspotError(Exception):
+    """A mistake that the user can mend; its message is one line."""
+
+
+class AudioFormatError(KwspotError):
+    """Sound of the wrong type, rate or shape."""
+
+
+class RecordingError(KwspotError):
+    """A sound file that cannot be read, or holds no sound."""
+
+
+class DataFolderError(KwspotError):
+    """A data folder that cannot be trained or scored on."""
+
+
+class ConfigError(KwspotError):
+    """An unknown preset, key or value, or a contradictory option."""
+
+
+class RunError(KwspotError):
+    """A run folder that is missing, in the way, or does not fit."""
+
+
+class BundleError(KwspotError):
+    """A bundle that is missing, in the way or malformed."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle of another format version."""
+
+
+class BundleDamagedError(BundleError):
+    """A bundle with a file that is missing, or whose hash, shape or labels disagree."""
+
+
+class EngineError(KwspotError):
+    """An inference engine that is missing or cannot run the model."""
+
+
+class ExportError(KwspotError):
+    """A model that cannot be converted, or whose parity check fails."""
+
+
+class DeviceError(KwspotError):
+    """A microphone that is missing or cannot be opened as asked."""
