@@ -1,0 +1,250 @@
+"""The bundle: a folder that holds a model, what it hears and how to run it.
+
+``bundle.json`` says everything; every other file is named there with its
+sha256. A bundle that disagrees with itself is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.decision import BACKGROUND_LABELS, DecisionSettings
+from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
+from kwspot.runtime.normalisation import Normalisation
+from kwspot.runtime.spec import FeatureSpec
+
+FORMAT_VERSION = 1
+MANIFEST_FILE = "bundle.json"
+GOLDEN_FILE = "golden.npz"
+SHIPPED = Path(__file__).with_name("bundles")
+
+MODEL_FILES = {
+    "int8-tflite": "model.int8.tflite",
+    "int8-onnx": "model.int8.onnx",
+    "float-tflite": "model.float.tflite",
+}
+"""Form of the model → its file in the bundle."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor of a model: name, shape, dtype name, and for int8 its scale and zero point."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TensorInfo:
+        """From the values in ``bundle.json``."""
+        return cls(**{**values, "shape": tuple(values["shape"])})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One form of the model: its file, hash and tensors."""
+
+    file: str
+    sha256: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelFile:
+        """From the values in ``bundle.json``."""
+        tensors = {key: tuple(TensorInfo.from_dict(t) for t in values[key]) for key in ("inputs", "outputs")}
+        return cls(file=values["file"], sha256=values["sha256"], **tensors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All that ``bundle.json`` says.
+
+    ``window_frames`` frames are one input of the model, which runs every
+    ``inference_hop_frames`` frames. The model's input is normalised by
+    ``normalisation`` before it is quantised; its output is a probability for
+    each of ``labels``.
+    """
+
+    name: str
+    kind: str
+    features: FeatureSpec
+    normalisation: Normalisation
+    labels: tuple[str, ...]
+    window_frames: int
+    inference_hop_frames: int
+    decision: DecisionSettings
+    models: Mapping[str, ModelFile]
+    golden_sha256: str
+    parameters: int
+    macs: int
+    accuracy: Mapping[str, Any]
+    versions: Mapping[str, str]
+    recipe: Mapping[str, Any]
+    data_licence: str
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The labels that can fire."""
+        return tuple(label for label in self.labels if label not in BACKGROUND_LABELS)
+
+    @property
+    def window_samples(self) -> int:
+        """Sound that one input of the model covers."""
+        return self.features.samples_in(self.window_frames)
+
+    @property
+    def inference_hop_samples(self) -> int:
+        """Sound from one inference to the next."""
+        return self.inference_hop_frames * self.features.hop_samples
+
+    def to_json(self) -> str:
+        """The text of ``bundle.json``."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for key in ("features", "normalisation", "decision"):
+            values[key] = values[key].to_dict()
+        values["models"] = {form: dataclasses.asdict(model) for form, model in self.models.items()}
+        return json.dumps({"format_version": values.pop("format_version"), **values}, indent=1) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Manifest:
+        """From the values in ``bundle.json``; raises KeyError, TypeError or a KwspotError where they do not fit."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(
+            **{
+                **{key: value for key, value in values.items() if key in known},
+                "features": FeatureSpec.from_dict(values["features"]),
+                "normalisation": Normalisation.from_dict(values["normalisation"]),
+                "labels": tuple(values["labels"]),
+                "decision": DecisionSettings(**values["decision"]),
+                "models": {form: ModelFile.from_dict(model) for form, model in values["models"].items()},
+            }
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk that has been found whole."""
+
+    path: Path
+    manifest: Manifest
+    hash: str
+
+    def model_bytes(self, form: str) -> bytes:
+        """The model in one of the forms of :data:`MODEL_FILES`."""
+        model = self.manifest.models.get(form)
+        if model is None:
+            raise BundleError(f"{self.path} holds no {form} model; it holds {', '.join(self.manifest.models)}")
+        return _verified(self.path / model.file, model.sha256)
+
+    def golden_bytes(self) -> bytes:
+        """The golden vectors (see :mod:`kwspot.runtime.golden`)."""
+        return _verified(self.path / GOLDEN_FILE, self.manifest.golden_sha256)
+
+
+def sha256_of(content: bytes) -> str:
+    """Hash as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise BundleDamagedError(f"{path} is missing from its bundle; export or copy the bundle again") from None
+    if sha256_of(content) != sha256:
+        raise BundleDamagedError(
+            f"{path} has been changed: its sha256 is not the one in {MANIFEST_FILE}; export or copy the bundle again"
+        )
+    return content
+
+
+def _check_agreement(path: Path, manifest: Manifest) -> None:
+    def refuse(what: str) -> None:
+        raise BundleDamagedError(f"{path / MANIFEST_FILE}: {what}; export the bundle again")
+
+    count, features = len(manifest.labels), manifest.features
+    if manifest.kind != "window":
+        refuse(f"kind {manifest.kind!r} is unknown to this version, which runs 'window'")
+    if len(set(manifest.labels)) != count or count < 2 or not manifest.words:
+        refuse(f"labels {list(manifest.labels)} are not two or more different ones with a word among them")
+    if manifest.inference_hop_frames < 1:
+        refuse(f"inference_hop_frames = {manifest.inference_hop_frames}, expected 1 or more")
+    if len(manifest.normalisation.mean) != features.coefficients:
+        refuse(
+            f"normalisation is for {len(manifest.normalisation.mean)} coefficients, "
+            f"features have {features.coefficients}"
+        )
+    if "int8-tflite" not in manifest.models:
+        refuse("no int8-tflite model")
+    for form, model in manifest.models.items():
+        shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
+        expected = [(1, manifest.window_frames, features.coefficients), (1, count)]
+        if shapes != expected:
+            refuse(f"{form} has shapes {shapes}, but {count} labels and the features need {expected}")
+        for tensor in (*model.inputs, *model.outputs):
+            if tensor.dtype != form.split("-")[0].replace("float", "float32"):
+                refuse(f"{form}: tensor {tensor.name} is {tensor.dtype}")
+            if tensor.dtype == "int8" and not (tensor.scale and tensor.scale > 0 and tensor.zero_point is not None):
+                refuse(f"{form}: tensor {tensor.name} has no scale or zero point")
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that come with the kit."""
+    return sorted(path.stem for path in SHIPPED.glob("*.kws"))
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Open a bundle folder, or by its plain name one that ships with the kit, and check it.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or ``bundle.json`` is no manifest.
+    BundleVersionError
+        If it is of another format version.
+    BundleDamagedError
+        If a hash, a shape or the number of labels disagrees; the message says which.
+    """
+    folder = Path(path)
+    if not folder.exists() and folder.name == str(path) and (SHIPPED / f"{path}.kws").is_dir():
+        folder = SHIPPED / f"{path}.kws"
+    try:
+        content = (folder / MANIFEST_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        shipped = ", ".join(shipped_bundles()) or "none"
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST_FILE}; expected a folder that 'kwspot export' wrote "
+            f"or the name of one that ships with the kit ({shipped})"
+        ) from None
+    try:
+        values = json.loads(content)
+        version = values["format_version"]
+    except (ValueError, TypeError, KeyError):
+        raise BundleError(f"{folder / MANIFEST_FILE} is not a bundle's manifest; export the bundle again") from None
+    if version != FORMAT_VERSION:
+        raise BundleVersionError(
+            f"{folder} is of bundle format {version!r}; this kwspot reads format {FORMAT_VERSION}: "
+            f"export it again, or install the version that wrote it ({values.get('versions', {}).get('kwspot', '?')})"
+        )
+    try:
+        manifest = Manifest.from_dict(values)
+    except (KeyError, TypeError, ValueError, AttributeError, KwspotError) as error:
+        raise BundleDamagedError(
+            f"{folder / MANIFEST_FILE}: {type(error).__name__}: {error}; export the bundle again"
+        ) from None
+    _check_agreement(folder, manifest)
+    bundle = Bundle(path=folder, manifest=manifest, hash=sha256_of(content))
+    for form in manifest.models:
+        bundle.model_bytes(form)
+    bundle.golden_bytes()
+    return bundle

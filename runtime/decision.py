@@ -1,0 +1,131 @@
+"""From scores per hop to detections: mean, threshold, refractory time.
+
+A word fires when the mean of its last scores is the highest of all labels and
+reaches the word's threshold. It then has to fall below its threshold, and no
+word fires for the refractory time, so that one utterance is one detection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.errors import ConfigError
+
+UNKNOWN, SILENCE = "_unknown_", "_silence_"
+BACKGROUND_LABELS = (UNKNOWN, SILENCE)
+"""None of these words; nothing said. They never fire."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Detection:
+    """A word that was heard.
+
+    ``at_sample`` is the index just after the last sample of the window that
+    decided, counted from the first sample of the stream; ``score`` is the mean
+    that reached the threshold, 0 to 1.
+    """
+
+    label: str
+    score: float
+    at_sample: int
+    sample_rate_hz: int
+
+    @property
+    def at_s(self) -> float:
+        """`at_sample` in seconds."""
+        return self.at_sample / self.sample_rate_hz
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionSettings:
+    """How scores become detections; travels in the bundle.
+
+    Parameters
+    ----------
+    smoothing_ms
+        Span of scores that are averaged.
+    refractory_ms
+        Time after a detection in which nothing fires.
+    default_threshold
+        For words that `thresholds` does not name, 0 to 1.
+    thresholds
+        Word → threshold.
+    """
+
+    smoothing_ms: float = 120.0
+    refractory_ms: float = 1000.0
+    default_threshold: float = 0.8
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("smoothing_ms", "refractory_ms"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}; expected 0 or more")
+        for name, value in {"default_threshold": self.default_threshold, **self.thresholds}.items():
+            if not 0 <= value <= 1:
+                raise ConfigError(f"threshold {name} = {value}; expected 0 to 1")
+
+    def with_thresholds(self, thresholds: Mapping[str, float], labels: Sequence[str]) -> DecisionSettings:
+        """These settings with some thresholds replaced; a word that is no label is a :class:`ConfigError`."""
+        words = [label for label in labels if label not in BACKGROUND_LABELS]
+        for word in thresholds:
+            if word not in words:
+                raise ConfigError(f"no word {word!r} to set a threshold for; this bundle hears {', '.join(words)}")
+        return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {**dataclasses.asdict(self), "thresholds": dict(self.thresholds)}
+
+
+class Decision:
+    """Scores in, detections out; any slicing of the scores gives the same detections."""
+
+    def __init__(
+        self, settings: DecisionSettings, labels: Sequence[str], *, score_hop_samples: int, sample_rate_hz: int
+    ) -> None:
+        self._labels = tuple(labels)
+        self._rate = sample_rate_hz
+        hop_ms = 1000.0 * score_hop_samples / sample_rate_hz
+        self._recent = np.zeros((max(1, round(settings.smoothing_ms / hop_ms)), len(labels)), np.float32)
+        self._refractory_samples = round(settings.refractory_ms * sample_rate_hz / 1000)
+        # Above 1 nothing fires.
+        self._thresholds = np.array(
+            [
+                2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
+                for label in labels
+            ],
+            np.float32,
+        )
+        self.rewind()
+
+    def push(self, scores: NDArray[np.float32], at_sample: int) -> list[Detection]:
+        """Take the scores of one hop, float32 (labels,), that were decided at `at_sample`."""
+        self._recent[self._count % len(self._recent)] = scores
+        self._count += 1
+        if self._count < len(self._recent):
+            return []
+        mean = self._recent.mean(axis=0)
+        reached = mean >= self._thresholds
+        self._armed |= ~reached
+        best = int(mean.argmax())
+        if not (reached[best] and self._armed[best]) or at_sample < self._fires_from_sample:
+            return []
+        self._armed[best] = False
+        self._fires_from_sample = at_sample + self._refractory_samples
+        return [Detection(self._labels[best], float(mean[best]), at_sample, self._rate)]
+
+    def reset(self) -> None:
+        """Forget all scores, after a gap in the sound; the refractory time goes on."""
+        self._count = 0
+        self._armed = np.ones(len(self._labels), bool)
+
+    def rewind(self) -> None:
+        """A new stream, whose clock starts at 0."""
+        self._fires_from_sample = 0
+        self.reset()

@@ -1,0 +1,98 @@
+"""Sound in, detections out: features, classifier and decision in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.bundle import Bundle
+from kwspot.runtime.classifier import WindowClassifier
+from kwspot.runtime.decision import Decision, Detection
+from kwspot.runtime.engines import open_engine
+from kwspot.runtime.features import StreamingMfcc
+
+
+class KeywordSpotter:
+    """Listens to a stream of sound, block by block.
+
+    However the sound is sliced into blocks, the detections are the same.
+
+    Parameters
+    ----------
+    bundle
+        From :func:`kwspot.runtime.load_bundle`.
+    engine
+        ``"litert"``, ``"tflite"`` or ``"onnx"``; None takes the first that is installed.
+    thresholds
+        Word → threshold, in place of the bundle's.
+    precision
+        ``"int8"``, or ``"float"`` to compare.
+
+    Raises
+    ------
+    EngineError
+        If the engine is not installed or cannot load the model.
+    ConfigError
+        If a threshold is out of range or for a word the bundle does not hear.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        engine: str | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        precision: str = "int8",
+    ) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self._spec = manifest.features
+        settings = manifest.decision.with_thresholds(thresholds or {}, manifest.labels)
+        opened = open_engine(bundle, engine, precision=precision)
+        self.engine_name = opened.name
+        self._features = StreamingMfcc(self._spec)
+        self._classifier = WindowClassifier(manifest, opened)
+        self._decision = Decision(
+            settings,
+            manifest.labels,
+            score_hop_samples=manifest.inference_hop_samples,
+            sample_rate_hz=self._spec.sample_rate_hz,
+        )
+        self.samples_seen = 0
+        """The sample clock: all samples pushed or reported lost since the first."""
+        self._stretch_start = 0
+
+    def push(self, block: NDArray[np.int16]) -> list[Detection]:
+        """Take sound, int16 (n,) at the bundle's rate, and return what it completes.
+
+        Raises
+        ------
+        AudioFormatError
+            If the block is not int16 or not one-dimensional.
+        """
+        frames = self._features.push(block)
+        self.samples_seen += len(block)
+        detections: list[Detection] = []
+        for frames_seen, scores in self._classifier.push(frames):
+            at_sample = self._stretch_start + self._spec.samples_in(frames_seen)
+            detections += self._decision.push(scores, at_sample)
+        return detections
+
+    def skip(self, lost_samples: int) -> None:
+        """Sound was lost: the clock moves on, and listening starts anew after the gap."""
+        self.samples_seen += lost_samples
+        self._start_stretch(self.samples_seen)
+
+    def reset(self) -> None:
+        """A new stream: the clock starts at 0."""
+        self.samples_seen = 0
+        self._decision.rewind()
+        self._start_stretch(0)
+
+    def _start_stretch(self, at_sample: int) -> None:
+        self._stretch_start = at_sample
+        self._features.reset()
+        self._classifier.reset()
+        self._decision.reset()
