@@ -40,7 +40,7 @@ UNKNOWN, SILENCE = "_unknown_", "_silence_"
 """The classes "none of these words" and "nothing said"; they never fire."""
 
 SOUND_EXTENSIONS = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist".split()
+    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")
 )
 """What marks a file as a recording; the contents decide how it is read."""
 
@@ -242,9 +242,7 @@ def _sounds_in(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in os.scandir(folder)
-        if not entry.name.startswith(".")
-        and os.path.splitext(entry.name)[1].lower() in SOUND_EXTENSIONS
-        and not entry.is_dir()
+        if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in SOUND_EXTENSIONS and not entry.is_dir()
     )
 
 

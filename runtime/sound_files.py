@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,8 @@ def read_frames(path: str | os.PathLike[str]) -> tuple[NDArray[Any], int]:
 
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        # Unbuffered, since libsndfile reads on where the descriptor stands.
+        with path.open("rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise RecordingError(f"{path} is empty; {_NO_SOUND}")
             missing = _missing_bytes(file)
@@ -136,7 +138,7 @@ def fit_length(samples: NDArray[np.int16], length: int) -> NDArray[np.int16]:
     return samples[start : start + length]
 
 
-def _missing_bytes(file: BinaryIO) -> int:
+def _missing_bytes(file: FileIO) -> int:
     """How many bytes the sound chunk of a WAV or AIFF file lacks; 0 for any other file."""
     size = os.fstat(file.fileno()).st_size
     head = file.read(12)
