@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from kwspot.runtime.decision import Decision, DecisionSettings, Detection
     from kwspot.runtime.errors import KwspotError
     from kwspot.runtime.features import StreamingMfcc, mfcc
-    from kwspot.runtime.sources import Gap, microphone_blocks, raw_blocks, wav_blocks
+    from kwspot.runtime.microphone import microphone_blocks
+    from kwspot.runtime.sources import Gap, raw_blocks, wav_blocks
     from kwspot.runtime.spec import FeatureSpec
     from kwspot.runtime.spotter import KeywordSpotter
 
@@ -46,7 +47,7 @@ _HOME = {
     "StreamingMfcc": "features",
     "load_bundle": "bundle",
     "mfcc": "features",
-    "microphone_blocks": "sources",
+    "microphone_blocks": "microphone",
     "raw_blocks": "sources",
     "wav_blocks": "sources",
 }

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.decision import BACKGROUND_LABELS, DecisionSettings
+from kwspot.runtime.decision import DecisionSettings
 from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
+from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 

@@ -15,10 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ConfigError
-
-UNKNOWN, SILENCE = "_unknown_", "_silence_"
-BACKGROUND_LABELS = (UNKNOWN, SILENCE)
-"""None of these words; nothing said. They never fire."""
+from kwspot.runtime.labels import BACKGROUND_LABELS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,14 +17,13 @@ from functools import cached_property
 from pathlib import Path
 
 from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.labels import SILENCE, UNKNOWN
 from kwspot.runtime.sound_files import fit_length, read_sound
 
 __all__ = [
     "NOISE_FOLDER",
     "PARTS",
-    "SILENCE",
     "SOUND_EXTENSIONS",
-    "UNKNOWN",
     "Clip",
     "DataFolder",
     "default_part",
@@ -36,9 +35,6 @@ __all__ = [
 
 PARTS = ("train", "validation", "test")
 NOISE_FOLDER = "_background_noise_"
-UNKNOWN, SILENCE = "_unknown_", "_silence_"
-"""The classes "none of these words" and "nothing said"; they never fire."""
-
 SOUND_EXTENSIONS = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")
 )

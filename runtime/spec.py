@@ -71,9 +71,7 @@ class FeatureSpec:
         if self.kind not in FEATURE_KINDS:
             raise ConfigError(f"kind = {self.kind!r} is unknown; expected one of {', '.join(FEATURE_KINDS)}")
         if not 1 <= self.coefficients <= self.mel_bands:
-            raise ConfigError(
-                f"coefficients = {self.coefficients}; expected 1 to mel_bands = {self.mel_bands}"
-            )
+            raise ConfigError(f"coefficients = {self.coefficients}; expected 1 to mel_bands = {self.mel_bands}")
         if self.kind == "log-mel" and self.coefficients != self.mel_bands:
             raise ConfigError(
                 f"coefficients = {self.coefficients} with kind = 'log-mel'; expected mel_bands = {self.mel_bands}"

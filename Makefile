@@ -1,0 +1,44 @@
+# make demo: everything from nothing but the repository; make test: all tests.
+# Both set up their own environments and may be run again.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_ENABLE_ONEDNN_OPTS ?= 0
+
+.PHONY: demo test lint typing clean
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else f"Python {sys.version.split()[0]} found; kwspot needs 3.11 to 3.13: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# tflite-runtime has wheels for Python 3.11 at most and needs numpy 1, so its tests have an
+# environment of their own. Where there is no Python 3.11 they are skipped, and say so.
+.venv-tflite/.ready: pyproject.toml
+	@if python3.11 -c '' 2>/dev/null; then \
+	  set -e; python3.11 -m venv .venv-tflite; \
+	  .venv-tflite/bin/python -m pip install --quiet --upgrade pip setuptools wheel; \
+	  .venv-tflite/bin/python -m pip install --quiet --editable '.[tflite]'; \
+	  touch $@; \
+	else echo 'no python3.11: the tests of tflite-runtime are skipped' >&2; fi
+
+demo: .venv/.ready
+	$(BIN)/python examples/demo.py build/demo
+
+typing: .venv/.ready
+	@mkdir -p build/typing/kwspot
+	@for room in runtime train export benchmarks; do ln -sfn ../../../$$room build/typing/kwspot/$$room; done
+	$(BIN)/mypy -p kwspot.runtime -p kwspot.train -p kwspot.export -p kwspot.benchmarks
+
+lint: typing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: .venv/.ready .venv-tflite/.ready lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv .venv-tflite build .pytest_cache .mypy_cache .ruff_cache
