@@ -1,0 +1,272 @@
+"""How a model is trained, from TOML: features, model, data, augmentation, training.
+
+::
+
+    [features]   the keys of kwspot.runtime.spec.FeatureSpec
+    [model]      name, and the options of that model (see kwspot.train.models)
+    [data]       see DataConfig
+    [augment]    see AugmentConfig
+    [training]   see TrainingConfig
+
+Every key has a default but ``model.name``. A preset is such a file in ``configs/``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.spec import FeatureSpec
+
+PRESETS = Path(__file__).with_name("configs")
+SCHEDULES = ("cosine", "constant")
+
+
+def _demand(truth: bool, key: str, value: object, expected: str) -> None:
+    if not truth:
+        raise ConfigError(f"{key} = {value}; expected {expected}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model of :mod:`kwspot.train.models` by name, and its options."""
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which classes there are, and how long a clip is.
+
+    Parameters
+    ----------
+    words
+        The words to tell apart, in the order of the labels; none means all
+        word folders.
+    clip_ms
+        Every recording is cut or padded to this length.
+    unknown_share, silence_share
+        Size of the classes ``_unknown_`` (all other words) and ``_silence_``
+        (cut from noise) relative to the mean word; 0 means there is no such class.
+    """
+
+    words: tuple[str, ...] = ()
+    clip_ms: int = 1000
+    unknown_share: float = 0.0
+    silence_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _demand(self.clip_ms >= 100, "data.clip_ms", self.clip_ms, "100 or more")
+        for name in ("unknown_share", "silence_share"):
+            _demand(0 <= getattr(self, name) <= 100, f"data.{name}", getattr(self, name), "0 to 100")
+        twice = sorted({word for word in self.words if self.words.count(word) > 1})
+        _demand(not twice, "data.words", ", ".join(self.words), f"each word once, but {', '.join(twice)} is there twice")
+        reserved = [word for word in self.words if word.startswith("_")]
+        _demand(
+            not reserved,
+            "data.words",
+            ", ".join(self.words),
+            "words only: _unknown_ and _silence_ come by unknown_share and silence_share",
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AugmentConfig:
+    """What is done to the sound of a training clip, anew in each epoch; the defaults do nothing.
+
+    Parameters
+    ----------
+    time_shift_ms
+        Shift by up to so much, to either side.
+    gain_db
+        Range of the gain in decibels, low and high.
+    noise_share
+        Share of the clips that get noise.
+    noise_snr_db
+        Range of the signal-to-noise ratio of those, low and high.
+    """
+
+    time_shift_ms: float = 0.0
+    gain_db: tuple[float, float] = (0.0, 0.0)
+    noise_share: float = 0.0
+    noise_snr_db: tuple[float, float] = (5.0, 30.0)
+
+    def __post_init__(self) -> None:
+        _demand(self.time_shift_ms >= 0, "augment.time_shift_ms", self.time_shift_ms, "0 or more")
+        _demand(0 <= self.noise_share <= 1, "augment.noise_share", self.noise_share, "0 to 1")
+        for name in ("gain_db", "noise_snr_db"):
+            low, high = getattr(self, name)
+            _demand(low <= high, f"augment.{name}", [low, high], "the low end first")
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is done, so that features may be computed once."""
+        return self.time_shift_ms == 0 and self.gain_db == (0.0, 0.0) and self.noise_share == 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """The optimiser (AdamW) and its course.
+
+    The learning rate rises from 0 over `warm_up_epochs` and then, with
+    ``schedule = "cosine"``, falls along half a cosine to 0 at the last epoch.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warm_up_epochs: float = 1.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        _demand(self.epochs >= 1, "training.epochs", self.epochs, "1 or more")
+        _demand(self.batch_size >= 1, "training.batch_size", self.batch_size, "1 or more")
+        _demand(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
+        _demand(self.schedule in SCHEDULES, "training.schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
+        _demand(self.warm_up_epochs >= 0, "training.warm_up_epochs", self.warm_up_epochs, "0 or more")
+        _demand(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
+        _demand(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "0 to below 1")
+        _demand(0 <= self.seed < 2**32, "training.seed", self.seed, "0 to 4294967295")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """All that decides a training, but for the recordings."""
+
+    model: ModelConfig
+    features: FeatureSpec = dataclasses.field(default_factory=FeatureSpec)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples of a clip."""
+        return self.data.clip_ms * self.features.sample_rate_hz // 1000
+
+    @property
+    def frames(self) -> int:
+        """Frames of a clip: the T of the model's input (T, C)."""
+        return self.features.frames_in(self.clip_samples)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """As plain values, the tables of the TOML file."""
+        return {
+            "features": self.features.to_dict(),
+            "model": {"name": self.model.name, **self.model.options},
+            "data": _plain(self.data),
+            "augment": _plain(self.augment),
+            "training": _plain(self.training),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """From plain values; a key that is unknown or of the wrong type is a :class:`ConfigError`."""
+        tables = {"features": FeatureSpec, "data": DataConfig, "augment": AugmentConfig, "training": TrainingConfig}
+        for name, table in values.items():
+            _check_known(name, [*tables, "model"], "table")
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} = {table!r}; expected a table [{name}]")
+        model = values.get("model", {})
+        if not isinstance(model.get("name"), str):
+            raise ConfigError('the table [model] has no name; expected, for example, name = "conv2"')
+        options = {key: value for key, value in model.items() if key != "name"}
+        parts = {name: _read_table(kind, name, values.get(name, {})) for name, kind in tables.items()}
+        config = cls(model=ModelConfig(model["name"], options), **parts)
+        if config.frames < 1:
+            raise ConfigError(
+                f"data.clip_ms = {config.data.clip_ms} is shorter than one window; "
+                f"expected at least features.window_ms = {config.features.window_ms:g}"
+            )
+        return config
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the kit."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def load_preset(name: str) -> Config:
+    """A preset by name."""
+    _check_known(name, preset_names(), "preset")
+    return load_config(PRESETS / f"{name}.toml")
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
+    """A configuration file; what is wrong in it is named with its path."""
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist; expected a TOML file like {PRESETS / 'conv2.toml'}")
+    try:
+        return Config.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML file: {error}; mend that place") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two nested mappings, a text for each key, such as ``training.epochs (30, now 50)``."""
+    found = []
+    for key in sorted({*there, *here}):
+        old, new = there.get(key), here.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} ({_short(old)}, now {_short(new)})")
+    return found
+
+
+def _short(value: object) -> str:
+    text = "not there" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(table: Any) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(table).items()}
+
+
+def _check_known(name: str, known: Iterable[str], what: str) -> None:
+    known = list(known)
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ConfigError(f"unknown {what} {name}; {hint}expected one of {', '.join(known)}")
+
+
+def _read_table(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in values:
+        _check_known(key, known, f"key in [{table}]:")
+    return kind(**{key: _typed(hints[key], f"{table}.{key}", value) for key, value in values.items()})
+
+
+def _typed(hint: Any, key: str, value: Any) -> Any:
+    """`value` as the type of a field: int, float, str, or a tuple of one of those."""
+    if isinstance(hint, types.GenericAlias):
+        item, *rest = typing.get_args(hint)
+        fixed = None if rest == [...] else 1 + len(rest)
+        if not isinstance(value, list | tuple) or (fixed is not None and len(value) != fixed):
+            raise ConfigError(f"{key} = {value!r}; expected a list of {fixed or 'any number of'} {_NAMES[item]}")
+        return tuple(_typed(item, key, entry) for entry in value)
+    fits = isinstance(value, int | float if hint is float else hint) and not isinstance(value, bool)
+    if not fits:
+        raise ConfigError(f"{key} = {value!r}; expected {_NAMES[hint]}")
+    return float(value) if hint is float else value
+
+
+_NAMES = {int: "whole numbers", float: "numbers", str: "text in quotes"}
