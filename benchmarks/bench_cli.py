@@ -1,0 +1,32 @@
+"""``kwspot bench``: knows its subcommands by module name and loads only the one that is typed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from kwspot.runtime.errors import ConfigError
+
+SUBCOMMANDS = {
+    "accuracy": ("kwspot.benchmarks.accuracy_cli", "what each form of the model gets right on the same clips"),
+    "latency": ("kwspot.benchmarks.latency_cli", "what a hop, an hour and a start cost, for each engine"),
+}
+"""Subcommand → (module with ``main(argv) -> int``, one line of help)."""
+
+
+def _usage() -> str:
+    lines = ["usage: kwspot bench COMMAND [OPTION ...]", "", "Measure a bundle.", ""]
+    lines += [f"  {name:10} {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    return "\n".join([*lines, "", "kwspot bench COMMAND --help tells the rest."])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of :data:`SUBCOMMANDS`."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    if argv[0] not in SUBCOMMANDS:
+        raise ConfigError(
+            f"no benchmark {argv[0]!r}; expected one of {', '.join(SUBCOMMANDS)}: see kwspot bench --help"
+        )
+    return int(importlib.import_module(SUBCOMMANDS[argv[0]][0]).main(argv[1:]))

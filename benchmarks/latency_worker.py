@@ -1,0 +1,140 @@
+"""One engine, one process: how long a start and each hop take, and how much memory.
+
+Run by ``kwspot bench latency`` as ``python -m``; prints one JSON object. It is
+a process of its own so that memory and load time are those of this engine alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kwspot.runtime.errors import KwspotError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kwspot.runtime.bundle import Bundle
+    from kwspot.runtime.spotter import KeywordSpotter
+
+WARM_UP_HOPS = 200
+"""Before the first one that counts: caches fill, the engine makes its plans, the clock of the core rises."""
+
+STEPS = ("features", "inference", "decision", "total")
+
+
+def _peak_rss_mb() -> float:
+    # Not getrusage: its peak is inherited from the process that started this one.
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status has no VmHWM")
+
+
+def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDArray[np.int16]], hops: int) -> Any:
+    """Nanoseconds of each step of each hop, int64 (hops, steps), through the parts of a KeywordSpotter."""
+    import numpy as np
+
+    from kwspot.runtime.classifier import WindowClassifier
+    from kwspot.runtime.decision import Decision
+    from kwspot.runtime.engines import open_engine
+    from kwspot.runtime.features import StreamingMfcc
+
+    manifest = bundle.manifest
+    spec = manifest.features
+    features = StreamingMfcc(spec)
+    classifier = WindowClassifier(manifest, open_engine(bundle, engine, precision=precision))
+    decision = Decision(
+        manifest.decision,
+        manifest.labels,
+        score_hop_samples=manifest.inference_hop_samples,
+        sample_rate_hz=spec.sample_rate_hz,
+    )
+    # The window is longer than a hop, so that the first blocks complete no inference.
+    while not classifier.push(features.push(next(blocks))):
+        pass
+    clock = time.perf_counter_ns
+    times = np.empty((WARM_UP_HOPS + hops, len(STEPS)), np.int64)
+    for row in times:
+        block = next(blocks)
+        start = clock()
+        frames = features.push(block)
+        after_features = clock()
+        ((frames_seen, scores),) = classifier.push(frames)
+        after_inference = clock()
+        decision.push(scores, spec.samples_in(frames_seen))
+        end = clock()
+        row[:] = after_features - start, after_inference - after_features, end - after_inference, end - start
+    return times[WARM_UP_HOPS:]
+
+
+def _cpu_seconds(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]], hops: int) -> float:
+    """CPU seconds of so many hops, of all threads, with no clock read in between."""
+    for block in islice(blocks, WARM_UP_HOPS):
+        spotter.push(block)
+    measured = list(islice(blocks, hops))
+    start = time.process_time()
+    for block in measured:
+        spotter.push(block)
+    return time.process_time() - start
+
+
+def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops: int) -> dict[str, Any]:
+    """One of the ``runs`` of the schema ``kwspot.latency/1``; call it once, in a fresh process."""
+    start = time.perf_counter()
+    from kwspot.runtime.bundle import load_bundle
+    from kwspot.runtime.spotter import KeywordSpotter
+
+    bundle = load_bundle(bundle_path)
+    spotter = KeywordSpotter(bundle, engine=engine, precision=precision)
+    load_s = time.perf_counter() - start
+    import numpy as np
+
+    manifest = bundle.manifest
+    hop_samples = manifest.inference_hop_samples
+    sound = np.fromfile(sound_path, "<i2").astype(np.int16, copy=False)
+    blocks = cycle(np.split(sound[: len(sound) // hop_samples * hop_samples], len(sound) // hop_samples))
+    cpu_s = _cpu_seconds(spotter, blocks, hops)
+    micros = _time_hops(bundle, engine, precision, blocks, hops) / 1000.0
+    p50, p95, p99, most = np.percentile(micros, (50, 95, 99, 100), axis=0)  # each (steps,)
+    hop_s = hop_samples / manifest.features.sample_rate_hz
+    return {
+        "engine": engine,
+        "precision": precision,
+        "hop_ms": 1000 * hop_s,
+        "hops": hops,
+        "us": {
+            step: {"p50": float(p50[i]), "p95": float(p95[i]), "p99": float(p99[i]), "max": float(most[i])}
+            for i, step in enumerate(STEPS)
+        },
+        "cpu_s_per_hour": cpu_s / (hops * hop_s) * 3600,
+        "rss_mb": _peak_rss_mb(),
+        "load_s": load_s,
+        "threads": 1,
+    }
+
+
+def main() -> int:
+    """Measure what the arguments name; a mistake of the user is one line on stderr and status 2."""
+    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.latency_worker", description=__doc__)
+    for name in ("bundle", "engine", "precision", "sound"):
+        parser.add_argument(name)
+    parser.add_argument("hops", type=int)
+    args = parser.parse_args()
+    try:
+        print(json.dumps(measure(args.bundle, args.engine, args.precision, args.sound, args.hops)))
+    except KwspotError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
