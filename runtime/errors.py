@@ -28,7 +28,15 @@ class AudioFormatError(KwspotError):
 
 
 class RecordingError(KwspotError):
-    """A sound file that cannot be read, or holds no sound."""
+    """A sound file that cannot be read, or holds no sound.
+
+    `fault` is what ``kwspot data check`` lists it under: "unreadable", "empty",
+    "truncated", "corrupt" or "not sound".
+    """
+
+    def __init__(self, message: str, *, fault: str = "unreadable") -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class DataFolderError(KwspotError):

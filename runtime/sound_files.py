@@ -16,6 +16,7 @@ from kwspot.runtime.spec import INT16_FULL_SCALE
 
 # Sizes that programs write into a header when they cannot go back to mend it (a pipe).
 _SIZE_UNKNOWN = 0x7FFF_F000
+_FORMAT_NOT_RECOGNISED = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
 
 _NO_SOUND = "expected a sound file such as 16-bit PCM WAV: record or convert it again, or remove it"
 
@@ -45,12 +46,13 @@ def read_frames(path: str | os.PathLike[str]) -> tuple[NDArray[Any], int]:
         # Unbuffered, since libsndfile reads on where the descriptor stands.
         with path.open("rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size == 0:
-                raise RecordingError(f"{path} is empty; {_NO_SOUND}")
+                raise RecordingError(f"{path} is empty; {_NO_SOUND}", fault="empty")
             missing = _missing_bytes(file)
             if missing > 0:
                 raise RecordingError(
                     f"{path} is truncated, its header promises {missing} bytes more; expected the whole file: "
-                    "copy or record it again"
+                    "copy or record it again",
+                    fault="truncated",
                 )
             file.seek(0)
             with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
@@ -61,16 +63,21 @@ def read_frames(path: str | os.PathLike[str]) -> tuple[NDArray[Any], int]:
         raise RecordingError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
     except soundfile.SoundFileError as error:
         reason = str(error).partition(": ")[2] or str(error)
-        raise RecordingError(f"{path} cannot be read as sound ({reason.rstrip('.')}); {_NO_SOUND}") from error
+        unknown = isinstance(error, soundfile.LibsndfileError) and error.code == _FORMAT_NOT_RECOGNISED
+        raise RecordingError(
+            f"{path} cannot be read as sound ({reason.rstrip('.')}); {_NO_SOUND}",
+            fault="not sound" if unknown else "corrupt",
+        ) from error
     if len(frames) < promised:
         raise RecordingError(
             f"{path} is truncated, {len(frames)} of {promised} samples can be read; expected the whole file: "
-            "copy or record it again"
+            "copy or record it again",
+            fault="truncated",
         )
     if len(frames) == 0:
-        raise RecordingError(f"{path} holds no samples; {_NO_SOUND}")
+        raise RecordingError(f"{path} holds no samples; {_NO_SOUND}", fault="empty")
     if frames.dtype != np.int16 and not np.isfinite(frames).all():
-        raise RecordingError(f"{path} has samples that are NaN or infinite; {_NO_SOUND}")
+        raise RecordingError(f"{path} has samples that are NaN or infinite; {_NO_SOUND}", fault="corrupt")
     return frames, int(rate_hz)
 
 
@@ -101,7 +108,7 @@ def read_sound(path: str | os.PathLike[str], rate_hz: int) -> NDArray[np.int16]:
 
         mono = soxr.resample(mono, rate_in_hz, rate_hz, quality="HQ")
         if len(mono) == 0:
-            raise RecordingError(f"{path} is shorter than one sample at {rate_hz} Hz; {_NO_SOUND}")
+            raise RecordingError(f"{path} is shorter than one sample at {rate_hz} Hz; {_NO_SOUND}", fault="empty")
     return to_int16(mono)
 
 
@@ -111,7 +118,9 @@ def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
     >>> to_int16(np.array([0.0, 0.25, 1.0, -1.0, 7.0]))
     array([     0,   8192,  32767, -32768,  32767], dtype=int16)
     """
-    return np.clip(np.rint(samples * INT16_FULL_SCALE), -32768, 32767).astype(np.int16)
+    steps = np.rint(samples * INT16_FULL_SCALE)
+    saturated: NDArray[np.int16] = np.clip(steps, -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
+    return saturated
 
 
 def fit_length(samples: NDArray[np.int16], length: int) -> NDArray[np.int16]:
