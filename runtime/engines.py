@@ -53,7 +53,7 @@ class _TfliteInterpreter:
         details: list[dict[str, Any]], expected: tuple[TensorInfo, ...], model: ModelFile
     ) -> tuple[tuple[TensorInfo, ...], list[int]]:
         """The model's tensors in the manifest's order (by name: an engine's own order is arbitrary)."""
-        found = {tensor["name"]: (_info(tensor), int(tensor["index"])) for tensor in details}
+        found = {tensor["name"]: (tensor_info(tensor), int(tensor["index"])) for tensor in details}
         infos = {name: info for name, (info, _) in found.items()}
         if infos != {info.name: info for info in expected}:
             raise BundleDamagedError(
@@ -69,7 +69,8 @@ class _TfliteInterpreter:
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
 
-def _info(details: dict[str, Any]) -> TensorInfo:
+def tensor_info(details: dict[str, Any]) -> TensorInfo:
+    """One entry of an interpreter's ``get_input_details()`` or ``get_output_details()``."""
     scale, zero_point = details["quantization"]
     quantised = np.dtype(details["dtype"]) == np.int8
     return TensorInfo(

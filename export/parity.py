@@ -1,0 +1,113 @@
+"""Proof, on real clips, that the converted models say what the trained one says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.bundle import ModelFile
+from kwspot.runtime.engines import Engine, LiteRtEngine, OnnxEngine
+from kwspot.runtime.errors import ExportError
+from kwspot.runtime.quantisation import quantise
+
+MOST_ONNX_STEPS = 1
+"""Of the int8 output: LiteRT and onnxruntime round the last step each in its own way."""
+
+MOST_FLOAT_ERROR = 1e-4
+"""Of a probability: float32 sums in another order. Weights that were quantised differ by 1e-3 and more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How the converted models compare on `clips` real clips.
+
+    ``onnx_steps`` is the largest difference of the int8 ONNX model from the
+    int8 TFLite model, in steps of the output; ``float_error`` that of the float
+    TFLite model from Keras. ``same_label`` counts the clips that int8 and float
+    give the same label; the rest is correct labels.
+    """
+
+    clips: int
+    onnx_steps: int
+    float_error: float
+    same_label: int
+    float_correct: int
+    int8_correct: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the manifest's ``accuracy``."""
+        return {"part": "validation", **dataclasses.asdict(self)}
+
+
+def check_parity(
+    models: Mapping[str, bytes],
+    files: Mapping[str, ModelFile],
+    features: NDArray[np.float32],
+    truth: NDArray[np.intp],
+    keras_scores: NDArray[np.float32],
+) -> Parity:
+    """Run the converted models on clips and compare.
+
+    Parameters
+    ----------
+    models, files
+        Form of the model → its content and its description.
+    features : float32, shape (clips, T, C)
+        Normalised.
+    truth : shape (clips,)
+        Index of each clip's label.
+    keras_scores : float32, shape (clips, L)
+        What the trained model says.
+
+    Raises
+    ------
+    ExportError
+        If the ONNX model is more than :data:`MOST_ONNX_STEPS` from the int8
+        TFLite model, or the float TFLite model more than
+        :data:`MOST_FLOAT_ERROR` from Keras, on any clip.
+    """
+    clips = len(features)
+    litert = _scores(LiteRtEngine(models["int8-tflite"], files["int8-tflite"]), features)
+    onnx = _scores(OnnxEngine(models["int8-onnx"], files["int8-onnx"]), features)
+    floats = _scores(LiteRtEngine(models["float-tflite"], files["float-tflite"]), features)
+    if floats.shape != keras_scores.shape or not np.isfinite(floats).all():
+        raise ExportError(
+            f"the float TFLite model gives scores of shape {floats.shape[1:]} or not finite ones, expected "
+            f"{keras_scores.shape[1:]} finite ones: train again"
+        )
+    parity = Parity(
+        clips=clips,
+        onnx_steps=int(np.abs(onnx.astype(np.int16) - litert.astype(np.int16)).max()),
+        float_error=float(np.abs(floats - keras_scores).max()),
+        same_label=_count(litert.argmax(1) == floats.argmax(1)),
+        float_correct=_count(floats.argmax(1) == truth),
+        int8_correct=_count(litert.argmax(1) == truth),
+    )
+    if parity.onnx_steps > MOST_ONNX_STEPS:
+        raise ExportError(
+            f"the int8 ONNX model differs from the int8 TFLite model by {parity.onnx_steps} steps on {clips} clips, "
+            f"expected at most {MOST_ONNX_STEPS}; no bundle was written: install the versions of the constraints file"
+        )
+    if parity.float_error > MOST_FLOAT_ERROR:
+        raise ExportError(
+            f"the float TFLite model differs from the Keras model by {parity.float_error:.2g} on {clips} clips, "
+            f"expected at most {MOST_FLOAT_ERROR:g}; no bundle was written: install the versions of the constraints file"
+        )
+    return parity
+
+
+def _scores(engine: Engine, features: NDArray[np.float32]) -> NDArray[Any]:
+    """The output as the engine gives it, int8 or float32 (clips, L)."""
+    tensor = engine.inputs[0]
+    scaled: NDArray[Any] = features
+    if tensor.scale is not None and tensor.zero_point is not None:
+        scaled = quantise(features, tensor.scale, tensor.zero_point)
+    return np.concatenate([engine.infer([clip[None]])[0] for clip in scaled])
+
+
+def _count(same: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(same))

@@ -1,0 +1,98 @@
+"""The bundle as a whole: every file beside its place, checked, then renamed."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from kwspot.export.convert import Converted
+from kwspot.export.parity import Parity
+from kwspot.export.run import Run
+from kwspot.runtime.atomic import whole_folder
+from kwspot.runtime.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    Bundle,
+    Manifest,
+    ModelFile,
+    load_bundle,
+    sha256_of,
+)
+from kwspot.runtime.decision import DecisionSettings
+from kwspot.runtime.engines import LiteRtEngine
+from kwspot.runtime.errors import BundleError
+from kwspot.runtime.golden import make_golden
+
+INFERENCE_HOP_FRAMES = 2
+"""With a hop of 20 ms an inference every 40 ms: 25 looks at a word that lasts a second."""
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a place that is taken, before any work is done.
+
+    Raises
+    ------
+    BundleError
+        If something is there and it is not to be overwritten, or is no bundle.
+    """
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not overwrite:
+        raise BundleError(f"{target} exists; expected a new path: choose another --bundle, or say --overwrite")
+    if not (target / MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"{target} exists and is no bundle (it has no {MANIFEST_FILE}), so it is not overwritten: "
+            "choose another --bundle"
+        )
+
+
+def write_bundle(
+    target: Path, run: Run, converted: Converted, files: Mapping[str, ModelFile], parity: Parity, *, overwrite: bool
+) -> Bundle:
+    """Write a bundle, check it as the runtime will, and put it in its place.
+
+    Whatever fails, a full disk included, leaves nothing, or the old bundle.
+
+    Raises
+    ------
+    BundleDamagedError
+        If the runtime would refuse the bundle.
+    OSError
+        If it cannot be written.
+    """
+    manifest = Manifest(
+        name=target.name.removesuffix(".kws"),
+        kind="window",
+        features=run.features,
+        normalisation=run.normalisation,
+        labels=run.labels,
+        window_frames=run.window_frames,
+        inference_hop_frames=INFERENCE_HOP_FRAMES,
+        decision=DecisionSettings(),
+        models=files,
+        golden_sha256="",
+        parameters=run.parameters,
+        macs=run.macs,
+        accuracy=parity.to_dict(),
+        versions=_versions(converted),
+        recipe=run.recipe(),
+        data_licence=str(run.config["data"].get("licence", "unstated")),
+    )
+    engine = LiteRtEngine(converted.models["int8-tflite"], files["int8-tflite"])
+    golden = make_golden(manifest, engine).to_bytes()
+    manifest = dataclasses.replace(manifest, golden_sha256=sha256_of(golden))
+    with whole_folder(target, overwrite=overwrite) as folder:
+        for form, content in converted.models.items():
+            (folder / files[form].file).write_bytes(content)
+        (folder / GOLDEN_FILE).write_bytes(golden)
+        (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+        load_bundle(folder)
+    return load_bundle(target)
+
+
+def _versions(converted: Converted) -> dict[str, str]:
+    ours = {name: version(name) for name in ("kwspot", "numpy", "onnxruntime", "ai-edge-litert")}
+    return {**ours, **converted.versions, "python": platform.python_version()}

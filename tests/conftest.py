@@ -1,0 +1,136 @@
+"""What several tests share: tones instead of words, and a small bundle that knows them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kwspot.runtime.bundle import Bundle
+from kwspot.runtime.features import mfcc
+from kwspot.runtime.normalisation import Normalisation
+from kwspot.runtime.recordings import DataFolder, part_of_speaker, read_sound
+from kwspot.runtime.spec import FeatureSpec
+
+RATE_HZ = 16_000
+TONES_HZ = {"low": (300.0, 600.0), "high": (1_500.0, 2_500.0), "_silence_": None}
+SPEAKERS = {"train": 6, "validation": 3, "test": 3}
+TAKES = 8
+
+
+def tone_clip(word: str, rng: np.random.Generator, *, samples: int = RATE_HZ) -> NDArray[np.int16]:
+    """A burst of 0.3 to 0.6 s somewhere in faint noise, int16 (samples,); for ``_silence_`` the noise alone."""
+    sound = rng.normal(0, 20, samples)
+    band = TONES_HZ[word]
+    if band is not None:
+        length = int(rng.uniform(0.3, 0.6) * RATE_HZ)
+        start = int(rng.integers(0, samples - length))
+        phase = 2 * np.pi * (rng.uniform(*band) * np.arange(length) / RATE_HZ + rng.uniform())
+        sound[start : start + length] += 10 ** rng.uniform(3.3, 4.2) * np.sin(phase) * np.hanning(length) ** 0.25
+    return np.clip(np.rint(sound), -32_768, 32_767).astype(np.int16)
+
+
+def write_wav(path: Path, samples: NDArray[np.int16], rate_hz: int = RATE_HZ) -> Path:
+    """Mono 16-bit PCM by the standard library."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of one-second tones with the words low, high and _silence_, by speakers in all parts."""
+    root = tmp_path_factory.mktemp("data") / "tones"
+    speakers: list[str] = []
+    for part, count in SPEAKERS.items():
+        of_part = [name for i in range(200) if part_of_speaker(name := f"speaker{i:03}") == part]
+        speakers += of_part[:count]
+    for word in TONES_HZ:
+        for speaker in speakers:
+            rng = np.random.default_rng([sum(word.encode()), int(speaker[-3:])])
+            for take in range(TAKES):
+                write_wav(root / word / f"{speaker}_nohash_{take}.wav", tone_clip(word, rng))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder as ``kwspot train`` writes it: a few hundred parameters that tell the tones apart."""
+    from kwspot.train.backend import keras
+    from kwspot.train.toml_text import to_toml
+
+    spec = FeatureSpec(coefficients=12)
+    labels = tuple(TONES_HZ)
+    clips = DataFolder(tone_folder).clips("train")
+    frames = np.stack([mfcc(read_sound(clip.path, RATE_HZ), spec) for clip in clips])  # (n, T, C)
+    normalisation = Normalisation.from_frames(frames.reshape(-1, spec.coefficients))
+    truth = np.array([labels.index(clip.word) for clip in clips])
+
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input(frames.shape[1:]),
+            layers.Conv1D(8, 5, strides=2, activation="relu"),
+            layers.Conv1D(8, 3, activation="relu"),
+            layers.GlobalMaxPooling1D(),
+            layers.Dense(len(labels), activation="softmax"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(normalisation.apply(frames), truth, epochs=25, batch_size=16, verbose=0)
+
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    run.mkdir()
+    model.save(run / "model.keras")
+    (run / "metrics.json").write_text(json.dumps({"parameters": model.count_params(), "macs": 12_345}))
+    config = {
+        "protocol": "kwspot",
+        "preset": "tiny",
+        "labels": list(labels),
+        "calibration": [clip.path.relative_to(tone_folder).as_posix() for clip in clips[::2]],
+        "features": spec.to_dict(),
+        "normalisation": normalisation.to_dict(),
+        "model": {"name": "tiny"},
+        "data": {"folder": str(tone_folder), "words": list(labels), "clip_ms": 1000},
+        "versions": {"keras": keras.__version__},
+    }
+    (run / "config.toml").write_text(to_toml(config))
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A real bundle of `tiny_run`; copy its folder (``.path``) before changing anything in it."""
+    from kwspot.export.export_cli import export_run
+
+    bundle, _ = export_run(tiny_run, tmp_path_factory.mktemp("bundles") / "tiny.kws")
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def tflite_python() -> str:
+    """Python of the environment that holds tflite-runtime and numpy 1."""
+    python = Path(os.environ.get("KWSPOT_TFLITE_PYTHON", Path(__file__).parents[1] / ".venv-tflite/bin/python"))
+    if not python.exists():
+        pytest.skip(f"no {python}: 'make test' makes it where there is a Python 3.11")
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """Real recordings: the folder that KWSPOT_RECORDINGS names."""
+    folder = os.environ.get("KWSPOT_RECORDINGS")
+    if not folder:
+        pytest.skip("KWSPOT_RECORDINGS names no folder of real recordings")
+    return Path(folder)
