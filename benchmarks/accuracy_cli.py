@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kwspot.runtime.recordings import PARTS
-
 if TYPE_CHECKING:
     from kwspot.benchmarks.accuracy import LabelledClips, Stage
     from kwspot.runtime.bundle import Bundle
@@ -21,14 +19,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot bench accuracy",
         description="Score each form of a model on the same clips: float Keras (with --run), float TFLite and int8 "
-        "in each engine, with counts, 95 %% intervals and the loss in percentage points.",
+        "in each engine, with counts, 95 % intervals and the loss in percentage points.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of recordings, DIR/<word>/<clip>.wav")
     parser.add_argument(
         "--part",
-        choices=(*PARTS, "all"),
-        help="clips to score (default: all of a folder that holds _unknown_ or _silence_, else test)",
+        metavar="PART",
+        help="train, validation, test or all (default: all of a folder that holds _unknown_ or _silence_, else test)",
     )
     parser.add_argument("--words", metavar="A,B,C", help="score only these folders of DIR (default: every one)")
     parser.add_argument("--run", metavar="RUN", help="the run it was exported from, to score its Keras model too")

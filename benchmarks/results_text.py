@@ -1,0 +1,141 @@
+"""The words and tables of ``docs/results.md``, from results alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kwspot.benchmarks.intervals import wilson_interval
+
+Values = Mapping[str, Any]
+"""Of a JSON file."""
+
+_SEED_TEXT = """\
+The seed, the teaching example this kit grew out of, takes every third sample of a clip without a filter, computes 20
+coefficients × 11 frames with librosa's defaults, and splits the clips at random. `--protocol seed` does the same;
+`--protocol seed-speakers` too, but for the split, in which no speaker is in two parts. Neither can be exported.
+
+**Speakers on both sides.** In a random split most people who speak a validation clip have spoken training clips too,
+so that a model may win by knowing the voice. What it gets right when they are kept apart is in the second column; only
+that one says what a stranger meets, and the kit never splits otherwise.
+
+**Decimation without a filter.** Every third sample of 16 kHz is sound at 5.3 kHz, and what is above 2.7 kHz, which is
+most of an "s" or a "t", folds back onto what is below. The last column is the preset as the kit trains it, on the same
+split as the second: all samples, more frames, its own training recipe. The step between the two is therefore the price
+of the seed's features and recipe as a whole; folding is a part of it.
+"""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---", *["---:"] * (len(head) - 1)]), *map(_row, rows)]
+
+
+def _share(correct: int, total: int) -> str:
+    low, high = wilson_interval(correct, total)
+    return f"{correct / total:.2%} ({low:.1%} – {high:.1%})".replace("%", " %")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _preset_row(preset: Values) -> list[str]:
+    stages = {stage["name"]: stage for stage in preset["accuracy"]["stages"]}
+    runs = {(run["engine"], run["precision"]): run for run in preset["latency"]["runs"]}
+    base, int8, onnx = stages["float-keras"], stages["int8-litert"], stages["int8-onnx"]
+    return [
+        preset["name"],
+        f"{preset['parameters']:,}",
+        f"{preset['macs']:,}",
+        _share(base["correct"], preset["accuracy"]["clips"]),
+        _percent(int8["accuracy"]),
+        _percent(onnx["accuracy"]),
+        f"{int8['loss_points']:+.2f}",
+        f"{preset['bytes'] / 1000:.1f}",
+        f"{runs['litert', 'int8']['us']['inference']['p50']:.0f}",
+    ]
+
+
+def _presets_section(presets: Sequence[Values]) -> list[str]:
+    accuracy, latency = presets[0]["accuracy"], presets[0]["latency"]
+    counts = accuracy["stages"][0]["per_label"]
+    return [
+        "## The presets",
+        "",
+        f"Trained on the train part of `{accuracy['data']}`, scored on its {accuracy['part']} part: "
+        f"{accuracy['clips']} clips ({', '.join(f'{label} {total}' for label, (_, total) in counts.items())}); "
+        "no speaker is in both.",
+        "The best epoch was chosen on the validation part, which flatters every row alike if it is the part scored.",
+        "",
+        *_table(
+            (
+                "preset",
+                "parameters",
+                "MACs",
+                "float Keras (95 % interval)",
+                "int8 TFLite",
+                "int8 ONNX",
+                "int8 loss, points",
+                "int8 kB",
+                "µs per inference",
+            ),
+            [_preset_row(preset) for preset in presets],
+        ),
+        "",
+        "MACs are multiply-accumulates of one inference. The loss is that of int8 TFLite against float Keras in "
+        f"percentage points: one clip is {100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`; µs the "
+        f"median of {latency['runs'][0]['hops']} inferences in LiteRT, int8, one thread, quantisation of the frames "
+        f"included, on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
+    ]
+
+
+def _validation(metrics: Values) -> str:
+    return _share(metrics["validation"]["correct"], metrics["validation"]["total"])
+
+
+def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
+    own = {preset["name"]: preset["metrics"] for preset in presets}
+    rows = [
+        [
+            name,
+            *(_validation(metrics) for metrics in protocols.values()),
+            _validation(own[name]) if name in own else "–",
+        ]
+        for name, protocols in seed.items()
+    ]
+    head = ("preset", "seed: random split", "seed-speakers: split by speaker", "kwspot: its own features")
+    return [
+        "## The seed's own protocol",
+        "",
+        *_table(head, rows),
+        "",
+        "Accuracy on the validation clips, 95 % interval.",
+        "",
+        _SEED_TEXT,
+    ]
+
+
+def page(presets: Sequence[Values], seed: Mapping[str, Mapping[str, Values]], command: Sequence[str]) -> str:
+    """The page as Markdown; `seed` is preset → protocol → ``metrics.json``."""
+    first = presets[0]["accuracy"]
+    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+    lines = [
+        "# Results",
+        "",
+        f"Measured {first['date'][:10]} on {first['machine']['cpu']}, {first['machine']['cores']} cores, Python "
+        f"{first['machine']['python']}, {versions}. This page is written by one command:",
+        "",
+        "```sh",
+        shlex.join(command),
+        "```",
+        "",
+        *_presets_section(presets),
+    ]
+    if seed:
+        lines += ["", *_seed_section(seed, presets)]
+    return "\n".join(lines).rstrip("\n") + "\n"
