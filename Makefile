@@ -3,8 +3,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-export TF_ENABLE_ONEDNN_OPTS ?= 0
 
 .PHONY: demo test lint typing clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from kwspot.runtime.decision import Decision, DecisionSettings
 from kwspot.runtime.errors import ConfigError
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kwspot.runtime.errors import AudioFormatError, ConfigError
 from kwspot.runtime.features import StreamingMfcc, mel_filters, mfcc
 from kwspot.runtime.golden import synthetic_sound
