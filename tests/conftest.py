@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import wave
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,30 @@ RATE_HZ = 16_000
 TONES_HZ = {"low": (300.0, 600.0), "high": (1_500.0, 2_500.0), "_silence_": None}
 SPEAKERS = {"train": 6, "validation": 3, "test": 3}
 TAKES = 8
+
+
+def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where all is installed that a test may miss (KWSPOT_NO_SKIPS=1), a skip hides a fault: make it one."""
+    if os.environ.get("KWSPOT_NO_SKIPS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"KWSPOT_NO_SKIPS=1, but the test was skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _no_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _no_skip(report)
+    return report
 
 
 def tone_clip(word: str, rng: np.random.Generator, *, samples: int = RATE_HZ) -> NDArray[np.int16]:
@@ -45,6 +69,12 @@ def write_wav(path: Path, samples: NDArray[np.int16], rate_hz: int = RATE_HZ) ->
         file.setframerate(rate_hz)
         file.writeframes(samples.astype("<i2").tobytes())
     return path
+
+
+@pytest.fixture(scope="session")
+def save_wav() -> Callable[..., Path]:
+    """:func:`write_wav`, for tests."""
+    return write_wav
 
 
 @pytest.fixture(scope="session")
