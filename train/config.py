@@ -69,7 +69,9 @@ class DataConfig:
         for name in ("unknown_share", "silence_share"):
             _demand(0 <= getattr(self, name) <= 100, f"data.{name}", getattr(self, name), "0 to 100")
         twice = sorted({word for word in self.words if self.words.count(word) > 1})
-        _demand(not twice, "data.words", ", ".join(self.words), f"each word once, but {', '.join(twice)} is there twice")
+        _demand(
+            not twice, "data.words", ", ".join(self.words), f"each word once, but {', '.join(twice)} is there twice"
+        )
         reserved = [word for word in self.words if word.startswith("_")]
         _demand(
             not reserved,
