@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import wave
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -114,9 +115,12 @@ def _placed(word: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int
 
 
 def _write_wav(path: Path, samples: NDArray[np.int16]) -> None:
-    import soundfile
-
-    soundfile.write(path, samples, SYNTH_RATE_HZ, subtype="PCM_16")
+    # By the standard library: of a full disk it says so, where libsndfile has an error of its own.
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SYNTH_RATE_HZ)
+        file.writeframes(samples.astype("<i2").tobytes())
 
 
 def _check_words(words: Sequence[str]) -> None:
