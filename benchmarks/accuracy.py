@@ -7,6 +7,7 @@ quantisation and its classifier. The features are computed once for all.
 from __future__ import annotations
 
 import itertools
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -125,6 +126,9 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
     ):
         if here != there:
             raise RunError(f"{run} has {what} {here}, the bundle {there}; expected the run it was exported from")
+    # Both are read by the import: a model of kwspot is one of TensorFlow, and its notes on builds are not for users.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     model = keras.saving.load_model(run / "model.keras", compile=False)

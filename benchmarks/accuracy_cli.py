@@ -119,12 +119,22 @@ def _print_tables(values: dict[str, Any], stages: Sequence[Stage], clips: Labell
         if base is not None and stage is not base:
             right, base_right = stage.predicted == clips.truth, base.predicted == clips.truth
             lost, won = int((base_right & ~right).sum()), int((right & ~base_right).sum())
-            line += f"  {lost} right→wrong, {won} wrong→right, McNemar p = {mcnemar_p(lost, won):.3f}"
+            line += f"  {lost} right→wrong, {won} wrong→right, McNemar {_p_text(mcnemar_p(lost, won))}"
         print(line, file=out)
     width = max(len(label) for label in rows[0]["per_label"])
     print(f"\n{'label':{width}}{'clips':>8}" + "".join(f"{row['name']:>14}" for row in rows), file=out)
     for label, (_, total) in rows[0]["per_label"].items():
         shares = [f"{row['per_label'][label][0] / total:.1%}" if total else "–" for row in rows]
         print(f"{label:{width}}{total:8}" + "".join(f"{share:>14}" for share in shares), file=out)
-    print("\nsame label on the same clip: ", end="", file=out)
-    print("; ".join(f"{pair} {share:.2%}" for pair, share in values["agreement"].items()) or "–", file=out)
+    int8 = [row["name"] for row in rows if row["name"].startswith("int8-")]
+    pairs = {
+        pair: share for pair, share in values["agreement"].items() if set(pair.split("~")) <= {rows[0]["name"], *int8}
+    }
+    if pairs:
+        print("\nthe same label on the same clip", file=out)
+    for pair, share in pairs.items():
+        print(f"{pair:28}{share:9.2%}", file=out)
+
+
+def _p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
