@@ -164,6 +164,7 @@ class StreamingMfcc:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         self._rest = np.empty(0, np.int16)
+        self._no_frames = np.empty((0, spec.coefficients), np.float32)
 
     def push(self, block: NDArray[np.int16]) -> NDArray[np.float32]:
         """Take sound, int16 (n,), and return the frames it completes, float32 (k, coefficients)."""
@@ -172,7 +173,7 @@ class StreamingMfcc:
         count = self.spec.frames_in(sound.shape[0])
         # A copy, so that a caller may use its block again.
         self._rest = sound[count * self.spec.hop_samples :].copy()
-        return mfcc(sound, self.spec)
+        return mfcc(sound, self.spec) if count else self._no_frames
 
     def reset(self) -> None:
         """Forget all sound."""

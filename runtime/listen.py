@@ -85,15 +85,15 @@ def _listen(spotter: KeywordSpotter, blocks: Iterable[NDArray[np.int16] | Gap], 
     manifest = spotter.bundle.manifest
     spotter.reset()
     detections = lost_samples = 0
-    events.write(
-        "start",
-        source=name,
-        bundle=manifest.name,
-        engine=spotter.engine_name,
-        words=list(manifest.words),
-        sample_rate_hz=manifest.features.sample_rate_hz,
-    )
     try:
+        events.write(
+            "start",
+            source=name,
+            bundle=manifest.name,
+            engine=spotter.engine_name,
+            words=list(manifest.words),
+            sample_rate_hz=manifest.features.sample_rate_hz,
+        )
         for block in blocks:
             if isinstance(block, Gap):
                 spotter.skip(block.lost_samples)

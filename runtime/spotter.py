@@ -74,6 +74,8 @@ class KeywordSpotter:
         """
         frames = self._features.push(block)
         self.samples_seen += len(block)
+        if not len(frames):
+            return []
         detections: list[Detection] = []
         for frames_seen, scores in self._classifier.push(frames):
             at_sample = self._stretch_start + self._spec.samples_in(frames_seen)
