@@ -54,7 +54,8 @@ def _kwspot(*command: str) -> None:
 
 def _train(args: argparse.Namespace, run: Path, *choice: str) -> Any:
     """Train, or go on, or take what is there; returns ``metrics.json``."""
-    if not (run / "metrics.json").exists():
+    # An interrupted training leaves both: the best epoch so far, and what it needs to go on.
+    if not (run / "metrics.json").exists() or (run / "checkpoint").exists():
         command = ["train", "--data", args.data, "--run", str(run), *choice]
         command += ["--words", args.words] if args.words else []
         command += ["--epochs", str(args.epochs)] if args.epochs else []
@@ -127,3 +128,6 @@ if __name__ == "__main__":
     except KwspotError as error:
         print(f"kwspot: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("kwspot: interrupted; run it again to go on", file=sys.stderr)
+        sys.exit(130)
