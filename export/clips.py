@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from kwspot.export.run import Run
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features import mfcc
-from kwspot.runtime.recordings import UNKNOWN, DataFolder, fit_length, read_sound
+from kwspot.runtime.labels import UNKNOWN
+from kwspot.runtime.recordings import DataFolder, fit_length, read_sound
 
 MOST_PARITY_CLIPS = 300
 """Enough to meet a difference that matters, few enough for an export to stay under half a minute."""
@@ -26,7 +27,7 @@ def clip_features(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
     return run.normalisation.apply(frames)
 
 
-def calibration_paths(run: Run, data: Path) -> list[Path]:
+def calibration_paths(run: Run, data: DataFolder) -> list[Path]:
     """The clips that the run lists for calibration.
 
     Raises
@@ -34,17 +35,17 @@ def calibration_paths(run: Run, data: Path) -> list[Path]:
     ExportError
         If one is missing: another choice would be another model.
     """
-    paths = [data / name for name in run.calibration]
+    paths = [data.root / name for name in run.calibration]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise ExportError(
-            f"{data} lacks {len(missing)} of the {len(paths)} calibration clips that {run.path} lists, such as "
-            f"{missing[0].relative_to(data)}; expected the recordings it was trained on: say where with --data DIR"
+            f"{data.root} lacks {len(missing)} of the {len(paths)} calibration clips that {run.path} lists, such as "
+            f"{missing[0].relative_to(data.root)}; expected the recordings it was trained on: say where with --data DIR"
         )
     return paths
 
 
-def parity_clips(run: Run, data: Path) -> tuple[list[Path], NDArray[np.intp]]:
+def parity_clips(run: Run, data: DataFolder) -> tuple[list[Path], NDArray[np.intp]]:
     """Clips of the validation part, evenly from each label, and the index of each one's label.
 
     A folder that is no label counts as ``_unknown_`` where the model has it,
@@ -56,7 +57,7 @@ def parity_clips(run: Run, data: Path) -> tuple[list[Path], NDArray[np.intp]]:
         If there are none.
     """
     by_label: dict[str, list[Path]] = {label: [] for label in run.labels}
-    for clip in DataFolder(data).clips("validation"):
+    for clip in data.clips("validation"):
         label = clip.word if clip.word in by_label else UNKNOWN
         if label in by_label:
             by_label[label].append(clip.path)
@@ -68,7 +69,7 @@ def parity_clips(run: Run, data: Path) -> tuple[list[Path], NDArray[np.intp]]:
         truth += [index] * count
     if not chosen:
         raise ExportError(
-            f"{data} has no clip of {', '.join(run.labels)} in its validation part; parity is proved on real clips: "
+            f"{data.root} has no clip of {', '.join(run.labels)} in its validation part, on which parity is proved: "
             "record some more speakers, or say with --data DIR where they are"
         )
     return chosen, np.array(truth, np.intp)

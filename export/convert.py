@@ -92,7 +92,10 @@ def _failure(model: Path, folder: Path, returncode: int) -> ExportError:
         file.write(text)
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "no message").strip()
     reason = f"the converter died of signal {-returncode}" if returncode < 0 else last
-    return ExportError(f"{model} cannot be converted ({reason}); see {kept}, and train another preset or mend this one")
+    return ExportError(
+        f"{model} cannot be converted: {reason}; expected a model of fixed length, of operations that TFLite has "
+        f"in int8: see {kept}"
+    )
 
 
 def _float_tflite(model: Any) -> bytes:

@@ -51,16 +51,17 @@ def export_run(
     from kwspot.export.run import read_run
     from kwspot.export.write_bundle import check_target, write_bundle
     from kwspot.runtime.errors import DataFolderError
+    from kwspot.runtime.recordings import DataFolder
 
     check_target(target, overwrite=overwrite)
     run = read_run(run_path)
     check_installed()
-    folder = data or run.data_folder
-    if data is None and not folder.is_dir():
+    if data is None and not run.data_folder.is_dir():
         raise DataFolderError(
-            f"{folder}, the recordings that {run_path} was trained on, is not there; "
+            f"{run.data_folder}, the recordings that {run_path} was trained on, is not there; "
             "expected them to calibrate and to check parity: say where they are now with --data DIR"
         )
+    folder = DataFolder(data or run.data_folder)
     calibration = clip_features(calibration_paths(run, folder), run)
     clips, truth = parity_clips(run, folder)
     features = clip_features(clips, run)
