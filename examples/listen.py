@@ -1,0 +1,15 @@
+"""Words from a microphone or a sound file in four lines of Python.
+
+    python examples/listen.py                       the default microphone, the shipped bundle
+    python examples/listen.py BUNDLE FILE.wav       a file
+"""
+
+import sys
+
+from kwspot.runtime import KeywordSpotter, load_bundle, microphone_blocks, wav_blocks
+
+bundle, *files = sys.argv[1:] or ["commands"]
+spotter = KeywordSpotter(load_bundle(bundle))
+for block in wav_blocks(files[0]) if files else microphone_blocks():
+    for detection in spotter.push(block):
+        print(f"{detection.at_s:8.2f} s  {detection.label}  {detection.score:.2f}", flush=True)
