@@ -15,6 +15,11 @@ from kwspot.train.noise import NoiseBank, rms
 
 Sound = NDArray[np.float64]
 
+_BANDS_HZ = (0.0, 150.0, 400.0, 800.0, 1600.0, 3200.0, 5600.0, 8000.0)
+# From a furnished room to a hall, and how loud its answer is beside the direct sound.
+_ROOM_DECAY_S = (0.05, 0.4)
+_ROOM_LEVEL = (0.02, 0.2)
+
 
 def shifted(sound: Sound, shift: int) -> Sound:
     """Later by `shift` samples (earlier if negative): ``out[k] == sound[k - shift]``, zeros where there is none."""
@@ -43,17 +48,73 @@ def mixed(sound: Sound, noise: Sound, snr_db: float) -> Sound:
     return sound + noise * (sound_rms / noise_rms * 10 ** (-snr_db / 20))
 
 
+def resampled(sound: Sound, factor: float) -> Sound:
+    """Faster and higher by `factor` about the middle: ``out[k] == sound[m + (k - m) * factor]``, linear between
+    samples and zeros beyond the ends. One step for speed and pitch, as a tape played faster."""
+    middle = (len(sound) - 1) / 2
+    places = np.arange(len(sound))
+    return np.interp(middle + (places - middle) * factor, places, sound, left=0.0, right=0.0)
+
+
+def filtered(sound: Sound, response: NDArray[np.float64]) -> Sound:
+    """Through an impulse response, float64 (m,), cut to the length of the sound."""
+    size = len(sound) + len(response) - 1
+    return np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
+
+
+def equalised(sound: Sound, gains_db: NDArray[np.float64], rate_hz: int) -> Sound:
+    """Another microphone: gains at `_BANDS_HZ`, float64 (8,), straight lines between them; zero phase."""
+    spectrum = np.fft.rfft(sound)
+    frequency = np.fft.rfftfreq(len(sound), 1 / rate_hz)
+    return np.fft.irfft(spectrum * 10 ** (np.interp(frequency, _BANDS_HZ, gains_db) / 20), len(sound))
+
+
+def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A simple room, float64 (n,): the direct sound, then noise whose amplitude falls by 60 dB in `decay_s`.
+
+    Polack's model: J. D. Polack, doctoral thesis, Le Mans, 1988.
+    """
+    time_s = np.arange(round(decay_s * rate_hz)) / rate_hz
+    response = level * rng.standard_normal(len(time_s)) * np.exp(-np.log(1000) * time_s / decay_s)
+    response[0] = 1.0
+    return response
+
+
+def masked(
+    frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """SpecAugment: a stretch of frames and a band of coefficients of normalised features (T, C) set to their mean, 0.
+
+    Park et al., Interspeech 2019 (arXiv:1904.08779), without the time warp.
+    """
+    frames = frames.copy()
+    for axis, most in ((0, config.mask_frames), (1, config.mask_bands)):
+        most = min(most, frames.shape[axis])
+        if most and rng.random() < config.mask_share:
+            width = int(rng.integers(1, most + 1))
+            start = int(rng.integers(frames.shape[axis] - width + 1))
+            frames[(slice(None),) * axis + (slice(start, start + width),)] = 0.0
+    return frames
+
+
 def augment(
     samples: NDArray[np.int16], config: AugmentConfig, noise: NoiseBank, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """One clip, int16 (n,), shifted, amplified and mixed with noise as drawn from `rng`; int16 (n,)."""
+    """One clip, int16 (n,): another speed, place, microphone, room and level, and noise, as drawn from `rng`."""
     sound = samples / INT16_FULL_SCALE
+    if config.speed_share > 0 and rng.random() < config.speed_share:
+        sound = resampled(sound, rng.uniform(*config.speed))
     if config.time_shift_ms > 0:
         most = min(round(config.time_shift_ms * rate_hz / 1000), len(sound))
         sound = shifted(sound, int(rng.integers(-most, most + 1)))
-    if config.gain_db != (0.0, 0.0):
-        sound = amplified(sound, rng.uniform(*config.gain_db))
+    if config.equaliser_share > 0 and rng.random() < config.equaliser_share:
+        sound = equalised(sound, rng.uniform(-config.equaliser_db, config.equaliser_db, len(_BANDS_HZ)), rate_hz)
+    if config.room_share > 0 and rng.random() < config.room_share:
+        room = room_response(rate_hz, rng.uniform(*_ROOM_DECAY_S), rng.uniform(*_ROOM_LEVEL), rng)
+        sound = filtered(sound, room)
     if config.noise_share > 0 and rng.random() < config.noise_share:
         crop = noise.crop(rng, len(sound)) / INT16_FULL_SCALE
         sound = mixed(sound, crop, rng.uniform(*config.noise_snr_db))
+    if config.gain_db != (0.0, 0.0):
+        sound = amplified(sound, rng.uniform(*config.gain_db))
     return to_int16(sound)

@@ -151,9 +151,7 @@ def _choose(folder: DataFolder, part: str, labels: Sequence[str]) -> list[Clip]:
 
 
 def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, list[Clip]]) -> None:
-    counts = {
-        part: Counter(labels[_label_index(clip, labels)] for clip in clips) for part, clips in chosen.items()
-    }
+    counts = {part: Counter(labels[_label_index(clip, labels)] for clip in clips) for part, clips in chosen.items()}
     spoken = [label for label in labels if label != SILENCE]
     if not chosen["validation"]:
         raise DataFolderError(
@@ -177,9 +175,7 @@ def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, l
         )
 
 
-def _per_epoch(
-    labels: Sequence[str], label_of: NDArray[np.int64], config: Config, *, repeat: bool
-) -> tuple[int, ...]:
+def _per_epoch(labels: Sequence[str], label_of: NDArray[np.int64], config: Config, *, repeat: bool) -> tuple[int, ...]:
     held = np.bincount(label_of, minlength=len(labels))
     mean_word = float(np.mean([held[k] for k, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]))
     counts = []

@@ -57,12 +57,15 @@ class DataConfig:
     unknown_share, silence_share
         Size of the classes ``_unknown_`` (all other words) and ``_silence_``
         (cut from noise) relative to the mean word; 0 means there is no such class.
+    licence
+        Of the recordings; it goes into the bundle that is exported.
     """
 
     words: tuple[str, ...] = ()
     clip_ms: int = 1000
     unknown_share: float = 0.0
     silence_share: float = 0.0
+    licence: str = "unstated"
 
     def __post_init__(self) -> None:
         _demand(self.clip_ms >= 100, "data.clip_ms", self.clip_ms, "100 or more")
@@ -87,32 +90,57 @@ class AugmentConfig:
 
     Parameters
     ----------
+    speed_share, speed
+        Share of the clips that are played faster or slower, pitch and all, and the range of the factor.
     time_shift_ms
         Shift by up to so much, to either side.
+    equaliser_share, equaliser_db
+        Share of the clips that are heard by another microphone: drawn gains of up to so many decibels in 8 bands.
+    room_share
+        Share of the clips that get a simulated room.
     gain_db
         Range of the gain in decibels, low and high.
     noise_share
         Share of the clips that get noise.
     noise_snr_db
         Range of the signal-to-noise ratio of those, low and high.
+    mask_share, mask_frames, mask_bands
+        SpecAugment: chance of a mask over up to so many frames, and of one over up to so many coefficients.
+    mixup
+        Share of the batches whose examples are mixed in pairs, sound and label; by up to half.
     """
 
+    speed_share: float = 0.0
+    speed: tuple[float, float] = (0.87, 1.15)
     time_shift_ms: float = 0.0
+    equaliser_share: float = 0.0
+    equaliser_db: float = 9.0
+    room_share: float = 0.0
     gain_db: tuple[float, float] = (0.0, 0.0)
     noise_share: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    mask_share: float = 0.0
+    mask_frames: int = 8
+    mask_bands: int = 6
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         _demand(self.time_shift_ms >= 0, "augment.time_shift_ms", self.time_shift_ms, "0 or more")
-        _demand(0 <= self.noise_share <= 1, "augment.noise_share", self.noise_share, "0 to 1")
-        for name in ("gain_db", "noise_snr_db"):
+        for name in ("speed_share", "equaliser_share", "room_share", "noise_share", "mask_share", "mixup"):
+            _demand(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "0 to 1")
+        _demand(self.speed[0] > 0, "augment.speed", list(self.speed), "factors above 0")
+        _demand(self.equaliser_db >= 0, "augment.equaliser_db", self.equaliser_db, "0 or more")
+        for name in ("mask_frames", "mask_bands"):
+            _demand(getattr(self, name) >= 0, f"augment.{name}", getattr(self, name), "0 or more")
+        for name in ("speed", "gain_db", "noise_snr_db"):
             low, high = getattr(self, name)
             _demand(low <= high, f"augment.{name}", [low, high], "the low end first")
 
     @property
     def is_off(self) -> bool:
         """Whether nothing is done, so that features may be computed once."""
-        return self.time_shift_ms == 0 and self.gain_db == (0.0, 0.0) and self.noise_share == 0
+        shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.mask_share, self.mixup)
+        return not any(shares) and self.time_shift_ms == 0 and self.gain_db == (0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ Keys of ``config.toml`` (``tomllib`` reads it; other rooms rely on these):
 - ``[features]``: the keys of ``FeatureSpec``
 - ``[normalisation]``: ``mean``, ``std``: lists of C floats
 - ``[model]``: ``name``, and its options
-- ``[data]``: ``folder`` (absolute), ``words``, ``clip_ms``, ``unknown_share``, ``silence_share``, ``noise``
-  (``"recorded"``, ``"made"`` or ``"none"``), and ``[data.counts.train]``, ``[data.counts.validation]``: label → clips
+- ``[data]``: ``folder`` (absolute), ``words``, ``clip_ms``, ``unknown_share``, ``silence_share``, ``licence``,
+  ``noise`` (``"recorded"``, ``"made"`` or ``"none"``), and ``[data.counts.train]``, ``[data.counts.validation]``:
+  label → examples of an epoch
 - ``[augment]``, ``[training]``: as in :mod:`kwspot.train.config`
 - ``[versions]``: package → version
 

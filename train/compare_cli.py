@@ -1,0 +1,71 @@
+"""``kwspot compare``: several runs side by side, as a table and as curves over each other."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from kwspot.runtime.errors import RunError
+from kwspot.train.run_folder import PROTOCOL, Run
+
+_Z95 = 1.959964
+_TEXT_COLUMNS = ("run", "preset")
+_NUMBER_COLUMNS = ("labels", "parameters", "MACs", "best epoch", "training %", "validation %", "95 % CI", "minutes")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the table; returns 0."""
+    parser = argparse.ArgumentParser(
+        prog="kwspot compare", description="Show training runs side by side: a table, and a picture of their curves."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder of kwspot train")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="write the curves over each other")
+    args = parser.parse_args(argv)
+    if args.out is not None and args.out.suffix.lower() != ".png":
+        raise RunError(f"--out {args.out} is no PNG; expected a name that ends in .png")
+    runs = [Run.load(path) for path in args.runs]
+    rows = [_TEXT_COLUMNS + _NUMBER_COLUMNS, *(_row(run) for run in runs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = len(_TEXT_COLUMNS)
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:texts], widths[:texts], strict=True)]
+        cells += [cell.rjust(width) for cell, width in zip(row[texts:], widths[texts:], strict=True)]
+        print("  ".join(cells))
+    if args.out is not None:
+        from kwspot.train.pictures import draw_comparison
+
+        draw_comparison(args.out, {str(run.path): run.history for run in runs})
+    return 0
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share, by Wilson's score (J. Am. Stat. Assoc. 22, 1927).
+
+    >>> low, high = wilson(95, 100)
+    >>> round(low, 4), round(high, 4)
+    (0.8882, 0.9785)
+    """
+    share, z2 = correct / total, _Z95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return middle - half, middle + half
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    metrics, validation = run.metrics, run.metrics["validation"]
+    low, high = wilson(validation["correct"], validation["total"])
+    protocol = run.config["protocol"]
+    return (
+        str(run.path),
+        run.config["preset"] + ("" if protocol == PROTOCOL else f" ({protocol})"),
+        str(len(run.labels)),
+        str(metrics["parameters"]),
+        str(metrics["macs"]),
+        f"{metrics['best_epoch']}/{metrics['epochs_run']}",
+        f"{100 * metrics['train_accuracy']:.2f}",
+        f"{100 * validation['accuracy']:.2f}",
+        f"{100 * low:.1f}–{100 * high:.1f}",
+        f"{metrics['minutes']:.1f}",
+    )

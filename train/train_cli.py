@@ -1,0 +1,107 @@
+"""``kwspot train``: recordings in, a run folder out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kwspot.runtime.errors import ConfigError
+from kwspot.train.config import Config, load_config, load_preset, preset_names
+
+_PROTOCOLS = ("kwspot", "seed", "seed-speakers")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kwspot train", description="Train a model to tell the words of a data folder apart."
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of recordings, DIR/<word>/<file>.wav")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--preset", metavar="NAME", help=f"one of {', '.join(preset_names())}")
+    how.add_argument("--config", type=Path, metavar="FILE", help="a TOML file of your own")
+    parser.add_argument("--words", metavar="A,B,C", help="the words to tell apart (default: all folders)")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder to write")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of the configuration's")
+    parser.add_argument("--seed", type=int, metavar="N", help="in place of the configuration's")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where a training was stopped")
+    again.add_argument("--overwrite", action="store_true", help="replace RUN")
+    parser.add_argument(
+        "--protocol",
+        choices=_PROTOCOLS,
+        help="seed, seed-speakers: features and split of the tutorial this kit grew from, only to compare with",
+    )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train; returns 0, or 130 after Ctrl-C."""
+    args = _parser().parse_args(argv)
+    config, preset, data, protocol = _asked(args)
+    from kwspot.runtime.recordings import DataFolder
+
+    folder = DataFolder(data)
+    # The slow imports from here on.
+    from kwspot.train.seed_protocol import prepare_seed
+    from kwspot.train.trainer import check_place, prepare, train
+
+    check_place(args.run, resume=args.resume, overwrite=args.overwrite)
+    if protocol == "kwspot":
+        lesson = prepare(folder, config, preset)
+    else:
+        lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
+    course = train(lesson, args.run, resume=args.resume, overwrite=args.overwrite)
+    if not course.best_epoch:
+        print("kwspot: interrupted before the first epoch ended; nothing was kept", file=sys.stderr)
+        return 130
+    best = course.best
+    print(
+        f"{args.run}: best epoch {course.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
+        file=sys.stderr,
+    )
+    if course.interrupted:
+        print(
+            f"kwspot: interrupted after {course.epochs_run} of {config.training.epochs} epochs; "
+            f"go on with kwspot train --resume --run {args.run}",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
+    """Configuration, preset, data folder and protocol; what --resume is not told, it takes from the run."""
+    there = None
+    if args.resume:
+        from kwspot.train.run_folder import read_run_config
+
+        there = read_run_config(args.run)
+    if args.preset:
+        config, preset = load_preset(args.preset), args.preset
+    elif args.config:
+        config, preset = load_config(args.config), args.config.stem
+    elif there:
+        config, preset = _recorded(there), there["preset"]
+    else:
+        raise ConfigError(f"no --preset or --config; expected --preset with one of {', '.join(preset_names())}")
+    if args.data is None and not there:
+        raise ConfigError("no --data; expected the folder of recordings, DIR/<word>/<file>.wav")
+    if args.words is not None:
+        words = tuple(word.strip() for word in args.words.split(",") if word.strip())
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, words=words))
+    changed = {key: value for key in ("epochs", "seed") if (value := getattr(args, key)) is not None}
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, **changed))
+    data = args.data if args.data is not None else Path(there["data"]["folder"] if there else "")
+    protocol = args.protocol or (there["protocol"] if there else "kwspot")
+    return config, preset, data, protocol
+
+
+def _recorded(there: dict[str, dict[str, object]]) -> Config:
+    """The configuration that a run was started with."""
+    tables = {name: dict(there[name]) for name in ("features", "model", "data", "augment", "training")}
+    for key in ("folder", "noise", "counts"):
+        tables["data"].pop(key, None)
+    return Config.from_dict(tables)

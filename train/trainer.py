@@ -1,0 +1,229 @@
+"""One training from a data folder to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.atomic import whole_file
+from kwspot.runtime.errors import RunError
+from kwspot.runtime.normalisation import Normalisation
+from kwspot.runtime.recordings import DataFolder
+from kwspot.train import run_folder
+from kwspot.train.backend import make_deterministic, tensorflow
+from kwspot.train.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
+from kwspot.train.config import Config, differences
+from kwspot.train.fitting import Course, Examples, compiled, fit, scores_of
+from kwspot.train.macs import Cost, cost
+from kwspot.train.models import export_form, training_form
+from kwspot.train.pipeline import Frames, features_of, fixed_examples, training_examples
+
+# TensorFlow is asked itself: its distribution has several names.
+_PACKAGES = ("kwspot", "keras", "numpy", "soundfile", "soxr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a model is to learn: made from recordings, trained on by :func:`train`.
+
+    `resolved` is what ``config.toml`` will say, `gallery` a clip of each label
+    to draw (int16), or nothing.
+    """
+
+    config: Config
+    labels: tuple[str, ...]
+    frames: int
+    coefficients: int
+    examples: Examples
+    validation: tuple[Frames, NDArray[np.float32]]
+    resolved: Mapping[str, Any]
+    gallery: Mapping[str, NDArray[np.int16]]
+
+
+def prepare(folder: DataFolder, config: Config, preset: str) -> Lesson:
+    """Read the recordings and make examples of them; the mean and deviation of the features are measured here."""
+    labels_of(folder, config)  # the user's mistakes before minutes of reading
+    train, validation = load_clips(folder, config)
+    if noise_kind(folder, config) == "made":
+        print(
+            f"{folder.root} has no _background_noise_: noise is made (white, pink, brown)",
+            file=sys.stderr,
+        )
+    spec = config.features
+    clean = features_of(train.samples, spec)  # (N, T, C)
+    normalisation = Normalisation.from_frames(clean.reshape(-1, spec.coefficients))
+    validated = fixed_examples(validation, config, normalisation)
+    data = {
+        "folder": str(folder.root.resolve()),
+        **config.to_dict()["data"],
+        "words": [label for label in train.labels if not label.startswith("_")],
+        "noise": noise_kind(folder, config),
+        "counts": {"train": train.counts, "validation": validation.counts},
+    }
+    resolved = {
+        "protocol": run_folder.PROTOCOL,
+        "preset": preset,
+        "labels": list(train.labels),
+        "calibration": calibration_clips(train, config.training.seed),
+        **config.to_dict(),
+        "data": data,
+        "normalisation": normalisation.to_dict(),
+        "versions": versions(),
+    }
+    return Lesson(
+        config=config,
+        labels=train.labels,
+        frames=config.frames,
+        coefficients=spec.coefficients,
+        examples=training_examples(train, config, normalisation),
+        validation=(validated.frames, validated.targets),
+        resolved=resolved,
+        gallery=_one_of_each(train),
+    )
+
+
+def train(lesson: Lesson, run: Path, *, resume: bool = False, overwrite: bool = False) -> Course:
+    """Train, and leave a run folder.
+
+    After Ctrl-C (``course.interrupted``) it holds the best epoch so far and
+    the checkpoint; if no epoch had ended, there is no folder.
+
+    Raises
+    ------
+    RunError
+        If `run` is in the way, cannot be resumed or was made otherwise, or the
+        training diverges.
+    """
+    check_place(run, resume=resume, overwrite=overwrite)
+    if resume:
+        _check_same(run, lesson.resolved)
+    config, labels = lesson.config, lesson.labels
+    make_deterministic(config.training.seed)
+    model = training_form(config.model.name, lesson.frames, lesson.coefficients, len(labels), **config.model.options)
+    compiled(model, config.training, len(lesson.examples))
+    spent = cost(_fixed(model, lesson))
+    print(
+        f"{config.model.name}: {spent.parameters} parameters, {spent.macs} multiply-accumulates per inference; "
+        f"{len(lesson.examples)} examples an epoch, {len(lesson.validation[0])} to validate on",
+        file=sys.stderr,
+    )
+    if not resume:
+        run_folder.clear(run)
+        run.mkdir(parents=True)
+        run_folder.write_run_config(run, lesson.resolved)
+    try:
+        course = fit(model, lesson.examples, lesson.validation, config.training, run, resume=resume)
+    finally:
+        if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
+            run_folder.clear(run)  # no epoch has ended: nothing to keep
+    if not course.best_epoch:
+        return course
+    _write_artefacts(run, model, lesson, course, spent)
+    if not course.interrupted:
+        run_folder.clear(run / run_folder.CHECKPOINT_FOLDER)
+    return course
+
+
+def check_place(run: Path, *, resume: bool, overwrite: bool) -> None:
+    """Whether a training may go to `run`; asked before the recordings are read, too."""
+    if not resume:
+        run_folder.check_free(run, overwrite=overwrite)
+        return
+    run_folder.read_run_config(run)  # refuses what is no run folder
+    if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
+        done = (run / run_folder.METRICS_FILE).is_file()
+        state = "has run to its end" if done else "stopped before its first epoch ended"
+        raise RunError(f"{run} {state}, there is nothing to resume; train anew with --overwrite or another --run")
+
+
+def versions() -> dict[str, str]:
+    """Package → version, of what a training depends on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "tensorflow": str(tensorflow.__version__), **found}
+
+
+def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
+    there = dict(run_folder.read_run_config(run))
+    here = dict(resolved)
+    for other in (there, here):
+        other.pop("versions", None)  # a newer library may go on with old weights
+    changed = differences(there, here)
+    if changed:
+        raise RunError(
+            f"{run} was trained otherwise: {', '.join(changed[:4])}"
+            + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+            + "; resume with the options it was started with, or name another --run"
+        )
+
+
+def _fixed(model: Any, lesson: Lesson) -> Any:
+    model_config = lesson.config.model
+    return export_form(model, model_config.name, lesson.frames, len(lesson.labels), **model_config.options)
+
+
+def _write_artefacts(run: Path, model: Any, lesson: Lesson, course: Course, spent: Cost) -> None:
+    from kwspot.train.pictures import draw_confusion, draw_gallery, draw_learning_curves
+
+    fixed = _fixed(model, lesson)
+    with whole_file(run / run_folder.MODEL_FILE) as file:
+        fixed.save(file)
+    frames, targets = lesson.validation
+    truth = targets.argmax(axis=1)
+    heard = scores_of(fixed, frames).argmax(axis=1)
+    confusion = confusion_matrix(truth, heard, len(lesson.labels))
+    best = course.best
+    run_folder.write_metrics(
+        run,
+        {
+            "best_epoch": course.best_epoch,
+            "epochs_run": course.epochs_run,
+            "epochs": lesson.config.training.epochs,
+            "train_accuracy": best["accuracy"],
+            "train_loss": best["loss"],
+            "validation": {
+                "correct": int(np.trace(confusion)),
+                "total": int(confusion.sum()),
+                "accuracy": float(np.trace(confusion) / confusion.sum()),
+                "loss": best["val_loss"],
+                "per_label": {
+                    label: [int(confusion[k, k]), int(confusion[k].sum())] for k, label in enumerate(lesson.labels)
+                },
+                "confusion": confusion.tolist(),
+            },
+            "parameters": spent.parameters,
+            "macs": spent.macs,
+            "minutes": round(sum(row["seconds"] for row in course.history) / 60, 2),
+        },
+    )
+    draw_learning_curves(run, course.history, course.best_epoch)
+    draw_confusion(run, confusion, lesson.labels)
+    if lesson.gallery:
+        draw_gallery(run, lesson.gallery, lesson.config.features)
+
+
+def confusion_matrix(truth: NDArray[np.int64], heard: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """Clips by what was spoken (rows) and heard (columns), int64 (labels, labels)."""
+    counts = np.zeros((labels, labels), np.int64)
+    np.add.at(counts, (truth, heard), 1)
+    return counts
+
+
+def _one_of_each(clips: ClipSet) -> dict[str, NDArray[np.int16]]:
+    """The first clip of each label; of silence a piece of noise."""
+    chosen = {}
+    for k, label in enumerate(clips.labels):
+        found = np.flatnonzero(clips.label_of == k)
+        chosen[label] = (
+            clips.samples[found[0]]
+            if len(found)
+            else clips.noise.silence(np.random.default_rng(0), clips.samples.shape[1])
+        )
+    return chosen
