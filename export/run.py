@@ -33,16 +33,16 @@ class Run:
     features: FeatureSpec
     normalisation: Normalisation
     labels: tuple[str, ...]
-    clip_samples: int
+    window_frames: int
     data_folder: Path
     calibration: tuple[str, ...]
     parameters: int
     macs: int
 
     @property
-    def window_frames(self) -> int:
-        """Frames of a clip, which are one input of the model."""
-        return self.features.frames_in(self.clip_samples)
+    def clip_samples(self) -> int:
+        """Sound that one input of the model covers; every clip is fitted to it."""
+        return self.features.samples_in(self.window_frames)
 
     @property
     def model_path(self) -> Path:
@@ -95,7 +95,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
             features=features,
             normalisation=Normalisation.from_dict(config["normalisation"]),
             labels=tuple(config["labels"]),
-            clip_samples=int(config["data"]["clip_ms"]) * features.sample_rate_hz // 1000,
+            window_frames=features.frames_in(int(config["data"]["clip_ms"]) * features.sample_rate_hz // 1000),
             data_folder=Path(config["data"]["folder"]),
             calibration=tuple(config["calibration"]),
             parameters=int(metrics["parameters"]),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "data": ("kwspot.train.data_cli", "check a folder of recordings, or synthesise words"),
+    "data": ("kwspot.train.data_cli", "download, check or synthesise recordings"),
     "train": ("kwspot.train.train_cli", "train a model on a folder of recordings"),
     "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
     "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),

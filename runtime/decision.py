@@ -92,6 +92,7 @@ class Decision:
         self._recent = np.zeros((max(1, round(settings.smoothing_ms / hop_ms)), len(labels)), np.float32)
         self._refractory_samples = round(settings.refractory_ms * sample_rate_hz / 1000)
         # Above 1 nothing fires.
+        self._fires_from_sample = 0
         self._thresholds = np.array(
             [
                 2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
@@ -99,7 +100,7 @@ class Decision:
             ],
             np.float32,
         )
-        self.rewind()
+        self.reset()
 
     def push(self, scores: NDArray[np.float32], at_sample: int) -> list[Detection]:
         """Take the scores of one hop, float32 (labels,), that were decided at `at_sample`."""

@@ -6,6 +6,7 @@
     ├── AudioFormatError         sound of the wrong type, rate or shape
     ├── RecordingError           a sound file that cannot be read, or holds no sound
     ├── DataFolderError          a data folder that cannot be trained or scored on
+    ├── DownloadError            a download that breaks off, or is not what was expected
     ├── ConfigError              an unknown preset, key or value; a contradictory option
     ├── RunError                 a run folder that is missing, in the way or does not fit
     ├── BundleError              a bundle that is missing, in the way or malformed
@@ -41,6 +42,10 @@ class RecordingError(KwspotError):
 
 class DataFolderError(KwspotError):
     """A data folder that cannot be trained or scored on."""
+
+
+class DownloadError(KwspotError):
+    """A download that breaks off, or is not what was expected."""
 
 
 class ConfigError(KwspotError):

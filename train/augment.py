@@ -80,9 +80,7 @@ def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Gen
     return response
 
 
-def masked(
-    frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def masked(frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
     """SpecAugment: a stretch of frames and a band of coefficients of normalised features (T, C) set to their mean, 0.
 
     Park et al., Interspeech 2019 (arXiv:1904.08779), without the time warp.

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import DataFolderError, RecordingError
-from kwspot.runtime.recordings import SILENCE, UNKNOWN, Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.labels import SILENCE, UNKNOWN
+from kwspot.runtime.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.train.config import Config
 from kwspot.train.noise import NoiseBank, made_noise, split_by_time
+from kwspot.train.unknown import more_clips, sound_files_below
 
 SMALLEST_CLASS = 10
 """Training on fewer clips of a class than this is refused: it cannot be learnt, only memorised."""
@@ -32,7 +34,7 @@ class ClipSet:
         The recordings; ``_silence_`` has none, it is cut from `noise`.
     label_of : int64, shape (N,)
     names : tuple of str
-        Paths relative to the data folder, N of them.
+        Paths relative to the data folder, N of them; "" for a clip that was made.
     per_epoch : tuple of int
         Examples of each label in an epoch.
     """
@@ -104,19 +106,26 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
         cannot be read: none is left out in silence.
     """
     labels = labels_of(folder, config)
-    chosen = {part: _choose(folder, part, labels) for part in ("train", "validation")}
+    chosen = {part: _choose(folder, part, labels, config.unknown.leave_out) for part in ("train", "validation")}
     _check_counts(folder, labels, chosen)
     rate_hz = config.features.sample_rate_hz
-    banks = dict(zip(chosen, _noise_banks(folder, rate_hz, config.training.seed), strict=True))
+    banks = dict(zip(chosen, _noise_banks(folder, config), strict=True))
     sets = {}
     for part, clips in chosen.items():
         samples = _read_all([clip.path for clip in clips], folder.root, rate_hz, config.clip_samples, part)
         label_of = np.array([_label_index(clip, labels) for clip in clips], np.int64)
+        names = [clip.path.relative_to(folder.root).as_posix() for clip in clips]
+        if part == "train" and UNKNOWN in labels:
+            more, more_labels = more_clips(folder.root, config, labels, samples, [clip.word for clip in clips])
+            if more:
+                samples = np.concatenate([samples, more])
+                label_of = np.concatenate([label_of, more_labels])
+                names += [""] * len(more)
         sets[part] = ClipSet(
             labels=labels,
             samples=samples,
             label_of=label_of,
-            names=tuple(clip.path.relative_to(folder.root).as_posix() for clip in clips),
+            names=tuple(names),
             noise=banks[part],
             per_epoch=_per_epoch(labels, label_of, config, repeat=part == "train"),
         )
@@ -133,7 +142,8 @@ def noise_kind(folder: DataFolder, config: Config) -> str:
 def calibration_clips(clips: ClipSet, seed: int, most: int = 200) -> list[str]:
     """Names of training clips that stand for all, the same number of each label where there are enough, sorted."""
     rng = np.random.default_rng([seed, 0xCA11B])  # a stream of its own
-    pools = [np.flatnonzero(clips.label_of == label) for label in range(len(clips.labels))]
+    recorded = np.array(clips.names) != ""
+    pools = [np.flatnonzero(recorded & (clips.label_of == label)) for label in range(len(clips.labels))]
     pools = [pool for pool in pools if len(pool)]
     share = most // len(pools)
     chosen = [rng.choice(pool, min(len(pool), max(1, share)), replace=False) for pool in pools]
@@ -144,10 +154,10 @@ def _label_index(clip: Clip, labels: Sequence[str]) -> int:
     return labels.index(clip.word if clip.word in labels else UNKNOWN)
 
 
-def _choose(folder: DataFolder, part: str, labels: Sequence[str]) -> list[Clip]:
-    """The words' clips, and those of all other words if there is a class for them."""
-    clips = folder.clips(part)
-    return [clip for clip in clips if clip.word != SILENCE and (clip.word in labels or UNKNOWN in labels)]
+def _choose(folder: DataFolder, part: str, labels: Sequence[str], leave_out: Sequence[str]) -> list[Clip]:
+    """The words' clips, and those of all other words, but for some, if there is a class for them."""
+    clips = [clip for clip in folder.clips(part) if clip.word != SILENCE]
+    return [clip for clip in clips if clip.word in labels or (UNKNOWN in labels and clip.word not in leave_out)]
 
 
 def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, list[Clip]]) -> None:
@@ -177,7 +187,9 @@ def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, l
 
 def _per_epoch(labels: Sequence[str], label_of: NDArray[np.int64], config: Config, *, repeat: bool) -> tuple[int, ...]:
     held = np.bincount(label_of, minlength=len(labels))
-    mean_word = float(np.mean([held[k] for k, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]))
+    words = [int(held[k]) for k, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]
+    mean_word = float(np.mean(words))
+    least = round(config.data.word_least_share * max(words)) if repeat else 0
     counts = []
     for k, label in enumerate(labels):
         if label == UNKNOWN:
@@ -186,17 +198,23 @@ def _per_epoch(labels: Sequence[str], label_of: NDArray[np.int64], config: Confi
         elif label == SILENCE:
             counts.append(max(1, round(config.data.silence_share * mean_word)))
         else:
-            counts.append(int(held[k]))
+            counts.append(max(least, int(held[k])))
     return tuple(counts)
 
 
-def _noise_banks(folder: DataFolder, rate_hz: int, seed: int) -> tuple[NoiseBank, NoiseBank]:
+def _noise_banks(folder: DataFolder, config: Config) -> tuple[NoiseBank, NoiseBank]:
+    rate_hz = config.features.sample_rate_hz
     paths = list(folder.noise_files)
     if SILENCE in folder.words:
         # Recordings of nothing said are noise too, whatever the part.
         paths += [clip.path for clip in folder.clips(words=[SILENCE])]
-    recordings = _read(paths, folder.root, rate_hz) if paths else made_noise(rate_hz, seed)
-    return split_by_time(recordings)
+    made = made_noise(rate_hz, config.training.seed)
+    kinds = [_read(paths, folder.root, rate_hz)] if paths else [made]
+    more = [folder.root / name for name in config.data.noise_folders]
+    if more:
+        kinds += [_read(sound_files_below(path), path, rate_hz) for path in more]
+        kinds += [made] * bool(paths)
+    return split_by_time(kinds)
 
 
 def _read_all(paths: Sequence[Path], root: Path, rate_hz: int, length: int, part: str) -> NDArray[np.int16]:

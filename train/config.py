@@ -5,6 +5,7 @@
     [features]   the keys of kwspot.runtime.spec.FeatureSpec
     [model]      name, and the options of that model (see kwspot.train.models)
     [data]       see DataConfig
+    [unknown]    see UnknownConfig
     [augment]    see AugmentConfig
     [training]   see TrainingConfig
 
@@ -57,6 +58,10 @@ class DataConfig:
     unknown_share, silence_share
         Size of the classes ``_unknown_`` (all other words) and ``_silence_``
         (cut from noise) relative to the mean word; 0 means there is no such class.
+    word_least_share
+        The clips of a rare word are repeated up to this share of the most frequent word's.
+    noise_folders
+        More folders of noise, relative to the data folder.
     licence
         Of the recordings; it goes into the bundle that is exported.
     """
@@ -65,12 +70,15 @@ class DataConfig:
     clip_ms: int = 1000
     unknown_share: float = 0.0
     silence_share: float = 0.0
+    word_least_share: float = 0.0
+    noise_folders: tuple[str, ...] = ()
     licence: str = "unstated"
 
     def __post_init__(self) -> None:
         _demand(self.clip_ms >= 100, "data.clip_ms", self.clip_ms, "100 or more")
         for name in ("unknown_share", "silence_share"):
             _demand(0 <= getattr(self, name) <= 100, f"data.{name}", getattr(self, name), "0 to 100")
+        _demand(0 <= self.word_least_share <= 1, "data.word_least_share", self.word_least_share, "0 to 1")
         twice = sorted({word for word in self.words if self.words.count(word) > 1})
         _demand(
             not twice, "data.words", ", ".join(self.words), f"each word once, but {', '.join(twice)} is there twice"
@@ -82,6 +90,45 @@ class DataConfig:
             ", ".join(self.words),
             "words only: _unknown_ and _silence_ come by unknown_share and silence_share",
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnknownConfig:
+    """What ``_unknown_`` is made of beside the other words of the data folder (see :mod:`kwspot.train.unknown`).
+
+    An epoch draws its examples, ``data.unknown_share`` of them, from all clips
+    together; a clip of a rare word counts several times.
+
+    Parameters
+    ----------
+    leave_out
+        Other words of the data folder that are not used, to test on words that training never had.
+    rare_word_least
+        The clips of an other word are repeated up to this number.
+    speech
+        Folders of running speech or of other words, relative to the data folder.
+    speech_most
+        As many pieces of it at the most, drawn.
+    spoken_per_word
+        Clips that espeak-ng speaks of each word of the vocabulary.
+    spoken_words
+        Clips that espeak-ng speaks of each word to be heard, for that word's own class.
+    spliced, reversed
+        Clips made by splicing the words to be heard and other words, and by turning them round.
+    """
+
+    leave_out: tuple[str, ...] = ()
+    rare_word_least: int = 0
+    speech: tuple[str, ...] = ()
+    speech_most: int = 4000
+    spoken_per_word: int = 0
+    spoken_words: int = 0
+    spliced: int = 0
+    reversed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rare_word_least", "speech_most", "spoken_per_word", "spoken_words", "spliced", "reversed"):
+            _demand(getattr(self, name) >= 0, f"unknown.{name}", getattr(self, name), "0 or more")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,8 +186,8 @@ class AugmentConfig:
     @property
     def is_off(self) -> bool:
         """Whether nothing is done, so that features may be computed once."""
-        shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.mask_share, self.mixup)
-        return not any(shares) and self.time_shift_ms == 0 and self.gain_db == (0.0, 0.0)
+        shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.mask_share)
+        return not any((*shares, self.mixup, self.time_shift_ms)) and self.gain_db == (0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -178,18 +225,19 @@ class Config:
     model: ModelConfig
     features: FeatureSpec = dataclasses.field(default_factory=FeatureSpec)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    unknown: UnknownConfig = dataclasses.field(default_factory=UnknownConfig)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
 
     @property
     def clip_samples(self) -> int:
-        """Samples of a clip."""
-        return self.data.clip_ms * self.features.sample_rate_hz // 1000
+        """Samples of a clip: what its whole frames cover."""
+        return self.features.samples_in(self.frames)
 
     @property
     def frames(self) -> int:
         """Frames of a clip: the T of the model's input (T, C)."""
-        return self.features.frames_in(self.clip_samples)
+        return self.features.frames_in(self.data.clip_ms * self.features.sample_rate_hz // 1000)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As plain values, the tables of the TOML file."""
@@ -197,6 +245,7 @@ class Config:
             "features": self.features.to_dict(),
             "model": {"name": self.model.name, **self.model.options},
             "data": _plain(self.data),
+            "unknown": _plain(self.unknown),
             "augment": _plain(self.augment),
             "training": _plain(self.training),
         }
@@ -204,7 +253,13 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
         """From plain values; a key that is unknown or of the wrong type is a :class:`ConfigError`."""
-        tables = {"features": FeatureSpec, "data": DataConfig, "augment": AugmentConfig, "training": TrainingConfig}
+        tables = {
+            "features": FeatureSpec,
+            "data": DataConfig,
+            "unknown": UnknownConfig,
+            "augment": AugmentConfig,
+            "training": TrainingConfig,
+        }
         for name, table in values.items():
             _check_known(name, [*tables, "model"], "table")
             if not isinstance(table, Mapping):

@@ -14,6 +14,8 @@ from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
+from kwspot.train.model_blocks import batch_norm_relu, dropout_layer, picture, softmax
+from kwspot.train.streaming_models import tc_cnn
 
 layers = keras.layers
 
@@ -21,17 +23,17 @@ layers = keras.layers
 def perceptron(features: Any, labels: int) -> Any:
     """One dense layer over all frames at once."""
     x = layers.Flatten(name="flatten")(features)  # (T * C)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 def conv1(features: Any, labels: int, *, filters: int = 32, pool: int = 2, dense: int = 128) -> Any:
     """One 3×3 convolution, pooling, one hidden layer."""
-    x = _picture(features)  # (T, C, 1)
+    x = picture(features)  # (T, C, 1)
     x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
     x = layers.MaxPooling2D(pool, name="pool1")(x)  # ((T - 2) // pool, (C - 2) // pool, filters)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(dense, activation="relu", name="dense")(x)  # (dense)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 def conv2(features: Any, labels: int, *, filters: int = 32, filters2: int = 64, dense: int = 128) -> Any:
@@ -60,21 +62,21 @@ def conv1d(features: Any, labels: int, *, filters: int = 64, kernel: int = 5, dr
     x = layers.Conv1D(filters, kernel, activation="relu", name="conv2")(x)
     x = layers.GlobalAveragePooling1D(name="mean")(x)  # (filters)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 def lstm(features: Any, labels: int, *, unroll: bool, units: int = 48, dropout: float = 0.2) -> Any:
     """Long short-term memory, and its last state."""
     x = layers.LSTM(units, unroll=unroll, name="lstm")(features)  # (units)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 def gru(features: Any, labels: int, *, unroll: bool, units: int = 48, dropout: float = 0.2) -> Any:
     """Gated recurrent units, and their last state."""
     x = layers.GRU(units, unroll=unroll, name="gru")(features)  # (units)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 def ds_cnn(features: Any, labels: int, *, channels: int = 64, blocks: int = 4, dropout: float = 0.3) -> Any:
@@ -85,17 +87,17 @@ def ds_cnn(features: Any, labels: int, *, channels: int = 64, blocks: int = 4, d
     Zhang et al., "Hello Edge", arXiv:1711.07128; Banbury et al., "MLPerf Tiny
     Benchmark", arXiv:2106.07597.
     """
-    x = _picture(features)  # (T, C, 1)
+    x = picture(features)  # (T, C, 1)
     x = layers.Conv2D(channels, (10, 4), strides=2, padding="same", use_bias=False, name="conv")(x)
-    x = _batch_norm_relu(x, "conv")  # (ceil(T / 2), ceil(C / 2), channels)
+    x = batch_norm_relu(x, "conv")  # (ceil(T / 2), ceil(C / 2), channels)
     for k in range(1, blocks + 1):
         x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"depthwise{k}")(x)
-        x = _batch_norm_relu(x, f"depthwise{k}")
+        x = batch_norm_relu(x, f"depthwise{k}")
         x = layers.Conv2D(channels, 1, use_bias=False, name=f"pointwise{k}")(x)
-        x = _batch_norm_relu(x, f"pointwise{k}")
+        x = batch_norm_relu(x, f"pointwise{k}")
     x = layers.GlobalAveragePooling2D(name="mean")(x)  # (channels)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return _softmax(x, labels)
+    return softmax(x, labels)
 
 
 MODELS: dict[str, Callable[..., Any]] = {
@@ -107,6 +109,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "lstm": lstm,
     "gru": gru,
     "ds-cnn": ds_cnn,
+    "tc-cnn": tc_cnn,
 }
 """Name → function of the input (and of ``unroll`` if it is recurrent) that returns the output; its keywords are
 the options of the table [model]."""
@@ -199,35 +202,17 @@ def _checked_options(name: str, function: Callable[..., Any], options: dict[str,
     return dict(options)
 
 
-def _picture(features: Any) -> Any:
-    _, frames, coefficients = features.shape
-    return layers.Reshape((frames, coefficients, 1), name="picture")(features)
-
-
 def _conv2(
     features: Any, labels: int, filters: int, filters2: int, dense: int, dropout: float, dense_dropout: float
 ) -> Any:
-    x = _picture(features)  # (T, C, 1)
+    x = picture(features)  # (T, C, 1)
     x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
     x = layers.MaxPooling2D(2, name="pool1")(x)  # ((T - 2) // 2, (C - 2) // 2, filters)
-    x = _dropout(x, dropout, "dropout1")
+    x = dropout_layer(x, dropout, "dropout1")
     x = layers.Conv2D(filters2, 3, activation="relu", name="conv2")(x)
     x = layers.MaxPooling2D(2, name="pool2")(x)  # (((T - 2) // 2 - 2) // 2, ..., filters2)
-    x = _dropout(x, dropout, "dropout2")
+    x = dropout_layer(x, dropout, "dropout2")
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(dense, activation="relu", name="dense")(x)  # (dense)
-    x = _dropout(x, dense_dropout, "dropout3")
-    return _softmax(x, labels)
-
-
-def _dropout(x: Any, rate: float, name: str) -> Any:
-    return layers.Dropout(rate, name=name)(x) if rate > 0 else x
-
-
-def _batch_norm_relu(x: Any, name: str) -> Any:
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _softmax(x: Any, labels: int) -> Any:
-    return layers.Dense(labels, activation="softmax", name="scores")(x)  # (L)
+    x = dropout_layer(x, dense_dropout, "dropout3")
+    return softmax(x, labels)

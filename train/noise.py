@@ -16,7 +16,7 @@ TRAIN_SHARE = 0.8
 
 # `_silence_`: one in ten is digital silence; the rest lies between a quiet room and a loud one.
 _ZEROS_SHARE = 0.1
-_SILENCE_DBFS = (-75.0, -30.0)
+_SILENCE_DBFS = (-90.0, -10.0)
 
 _MADE_SECONDS = 20
 _MADE_DBFS = -23.0
@@ -24,13 +24,14 @@ _MADE_DBFS = -23.0
 
 @dataclasses.dataclass(frozen=True)
 class NoiseBank:
-    """Stretches of noise, int16 (n,) each, n > 0."""
+    """Kinds of noise, each some stretches, int16 (n,), n > 0."""
 
-    pieces: tuple[NDArray[np.int16], ...]
+    kinds: tuple[tuple[NDArray[np.int16], ...], ...]
 
     def crop(self, rng: np.random.Generator, length: int) -> NDArray[np.int16]:
-        """`length` samples from a drawn place of a drawn piece; a shorter piece is repeated."""
-        piece = self.pieces[rng.integers(len(self.pieces))]
+        """`length` samples from a drawn place of a drawn piece of a drawn kind; a shorter piece is repeated."""
+        pieces = self.kinds[rng.integers(len(self.kinds))] if len(self.kinds) > 1 else self.kinds[0]
+        piece = pieces[rng.integers(len(pieces))]
         start = int(rng.integers(max(1, len(piece) - length + 1)))
         return np.take(piece, np.arange(start, start + length), mode="wrap")
 
@@ -50,14 +51,11 @@ def rms(samples: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def split_by_time(recordings: Sequence[NDArray[np.int16]]) -> tuple[NoiseBank, NoiseBank]:
+def split_by_time(kinds: Sequence[Sequence[NDArray[np.int16]]]) -> tuple[NoiseBank, NoiseBank]:
     """The first part of each recording for training, the rest for validation."""
-    cuts = [round(len(recording) * TRAIN_SHARE) for recording in recordings]
-    pairs = list(zip(recordings, cuts, strict=True))
-    return (
-        NoiseBank(tuple(recording[:cut] for recording, cut in pairs if cut > 0)),
-        NoiseBank(tuple(recording[cut:] for recording, cut in pairs if cut < len(recording))),
-    )
+    cut = [[np.split(recording, [round(len(recording) * TRAIN_SHARE)]) for recording in kind] for kind in kinds]
+    banks = [NoiseBank(tuple(tuple(pair[part] for pair in kind if len(pair[part])) for kind in cut)) for part in (0, 1)]
+    return banks[0], banks[1]
 
 
 def made_noise(rate_hz: int, seed: int) -> list[NDArray[np.int16]]:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from kwspot.runtime.features import mfcc
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
-from kwspot.train.augment import augment
+from kwspot.train.augment import augment, masked
 from kwspot.train.clips import ClipSet
-from kwspot.train.config import Config
+from kwspot.train.config import AugmentConfig, Config
 
 Frames = NDArray[np.float32]
 Batch = tuple[Frames, NDArray[np.float32]]
@@ -34,7 +34,7 @@ _WORKERS = 2
 _BATCHES_AHEAD = 8
 
 # Streams of random numbers that must not meet.
-_ORDER, _SOUND, _FIXED = 1, 2, 3
+_ORDER, _SOUND, _FIXED, _MIX = 1, 2, 3, 4
 
 
 def features_of(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:
@@ -100,25 +100,36 @@ class DrawnExamples:
         training = self._config.training
         clip, label = self._clips.draw(np.random.default_rng([training.seed, _ORDER, epoch]))
         starts = range(0, len(clip), training.batch_size)
-        jobs = (
-            functools.partial(self._batch, epoch, start, clip[start : start + training.batch_size]) for start in starts
-        )
-        for start, frames in zip(starts, in_order(jobs), strict=True):
-            yield frames, one_hot(label[start : start + training.batch_size], len(self._clips.labels))
+        batches = (slice(start, start + training.batch_size) for start in starts)
+        yield from in_order(functools.partial(self._batch, epoch, b.start, clip[b], label[b]) for b in batches)
 
-    def _batch(self, epoch: int, start: int, clip: NDArray[np.int64]) -> Frames:
-        spec, seed = self._config.features, self._config.training.seed
+    def _batch(self, epoch: int, start: int, clip: NDArray[np.int64], label: NDArray[np.int64]) -> Batch:
+        spec, seed, config = self._config.features, self._config.training.seed, self._config.augment
         frames = []
         for place, k in enumerate(clip, start):
             rng = np.random.default_rng([seed, _SOUND, epoch, place])
             if k < 0:
                 samples = self._clips.noise.silence(rng, self._clips.samples.shape[1])
             else:
-                samples = augment(
-                    self._clips.samples[k], self._config.augment, self._clips.noise, spec.sample_rate_hz, rng
-                )
-            frames.append(mfcc(samples, spec))
-        return self._normalisation.apply(np.stack(frames))
+                samples = augment(self._clips.samples[k], config, self._clips.noise, spec.sample_rate_hz, rng)
+            frames.append(masked(self._normalisation.apply(mfcc(samples, spec)), config, rng))
+        rng = np.random.default_rng([seed, _MIX, epoch, start])
+        return mixed_up(np.stack(frames), one_hot(label, len(self._clips.labels)), config, rng)
+
+
+def mixed_up(frames: Frames, targets: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> Batch:
+    """Mixup on a drawn share of the batches: each example and another, weighted with at least half for the first.
+
+    Zhang et al., "mixup", arXiv:1710.09412, with uniform weights.
+    """
+    if config.mixup == 0 or rng.random() >= config.mixup:
+        return frames, targets
+    other = rng.permutation(len(frames))
+    weight = rng.uniform(0.5, 1.0, len(frames)).astype(np.float32)
+    return (
+        frames * weight[:, None, None] + frames[other] * (1 - weight)[:, None, None],
+        targets * weight[:, None] + targets[other] * (1 - weight)[:, None],
+    )
 
 
 def fixed_samples(clips: ClipSet, seed: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:

@@ -16,7 +16,7 @@ Keys of ``config.toml`` (``tomllib`` reads it; other rooms rely on these):
 - ``preset``: name of the preset or stem of the configuration file
 - ``labels``: list of str, in the order of the model's output
 - ``calibration``: list of str, training clips for int8 calibration, relative to ``data.folder``, read as training read
-  them: ``mfcc(fit_length(read_sound(path, rate), clip_samples), spec)``, then normalised
+  them: ``mfcc(fit_length(read_sound(path, rate), spec.samples_in(T)), spec)``, then normalised
 - ``[features]``: the keys of ``FeatureSpec``
 - ``[normalisation]``: ``mean``, ``std``: lists of C floats
 - ``[model]``: ``name``, and its options

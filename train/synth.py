@@ -48,6 +48,7 @@ VARIANTS = (
 _SYNCHRONOUS = 2
 _DO_NOT_EXIT = 0x8000
 _TEXT_IS_UTF8 = 1
+_PHONEMES_AS_IPA = 2
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 # Some variants clip at the default of 100.
 _VOLUME_WITH_HEADROOM = 50
@@ -139,6 +140,17 @@ class Synthesiser:
             raise ConfigError(f"{text!r} gives no sound when spoken; expected a word or phrase: spell it in letters")
         sound = sound[heard[0] : heard[-1] + 1]
         return to_int16(soxr.resample(sound / INT16_FULL_SCALE, rate_hz, SYNTH_RATE_HZ, quality="HQ"))
+
+    def phonemes(self, text: str, accent: str = "en-us") -> str:
+        """How a text sounds, in the International Phonetic Alphabet; equal for "know" and "no"."""
+        with self._fresh_library() as (library, _):
+            library.espeak_SetVoiceByName(accent.encode())
+            library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+            rest = ctypes.c_char_p(text.encode())
+            clauses = []
+            while rest.value is not None:
+                clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _TEXT_IS_UTF8, _PHONEMES_AS_IPA))
+        return " ".join(str(clause, "utf-8") for clause in clauses)
 
     def _utter(self, text: str, voice: Voice) -> tuple[NDArray[np.int16], int]:
         # An unknown variant would be passed over in silence.
