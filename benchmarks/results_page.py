@@ -35,7 +35,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--out", required=True, metavar="FILE", type=Path, help="Markdown page to write")
     parser.add_argument("--words", metavar="A,B,C", help="train on and score these words (default: all of DIR)")
-    parser.add_argument("--part", default="validation", help="part to score (default: %(default)s)")
+    parser.add_argument(
+        "--part", choices=("validation", "test"), default="validation", help="part to score (default: %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of each preset's own")
     for name, known in (("presets", PRESETS), ("seed-presets", SEED_PRESETS)):
         parser.add_argument(
@@ -71,7 +73,7 @@ def _preset(args: argparse.Namespace, name: str) -> dict[str, Any]:
     """What the page says of a preset, from the files that the commands wrote."""
     folder = args.work / name
     run, bundle = folder / "run", folder / f"{name}.kws"
-    metrics = _train(args, run, "--preset", name)
+    _train(args, run, "--preset", name)
     if not bundle.exists():
         _kwspot("export", str(run), "--bundle", str(bundle))
     accuracy, latency = folder / "accuracy.json", folder / "latency.json"
@@ -83,7 +85,6 @@ def _preset(args: argparse.Namespace, name: str) -> dict[str, Any]:
         _kwspot("bench", "latency", str(bundle), "--json", str(latency))
     return {
         "name": name,
-        "metrics": metrics,
         "accuracy": json.loads(accuracy.read_text()),
         "latency": json.loads(latency.read_text()),
         "parameters": json.loads((bundle / "bundle.json").read_text())["parameters"],
