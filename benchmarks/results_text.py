@@ -118,7 +118,7 @@ def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Va
         "",
         *_table(head, rows),
         "",
-        "Accuracy with its 95 % interval: of the seed's protocol on its own 40 %, in the last column float Keras as above.",
+        "Accuracy, 95 % interval: of the seed's protocol on its own 40 %, in the last column float Keras as above.",
         "",
         _SEED_TEXT,
     ]
