@@ -121,7 +121,7 @@ def is_recurrent(name: str) -> bool:
 
 
 def build(
-    name: str, frames: int | None, coefficients: int, labels: int, *, unroll: bool = False, **options: Any
+    name: str, frames: int | None, coefficients: int, labels: int, /, *, unroll: bool = False, **options: Any
 ) -> Any:
     """A Keras model with fresh weights.
 
@@ -158,12 +158,13 @@ def build(
     return keras.Model(features, scores, name=name.replace("-", "_"))
 
 
-def training_form(name: str, frames: int, coefficients: int, labels: int, **options: Any) -> Any:
+def training_form(name: str, frames: int, coefficients: int, labels: int, /, **options: Any) -> Any:
     """The model as it is trained: a recurrent one takes any number of frames."""
+    _checked_options(name, _function(name), options)  # here, where a user's "unroll" is no argument of ours
     return build(name, None if is_recurrent(name) else frames, coefficients, labels, **options)
 
 
-def export_form(model: Any, name: str, frames: int, labels: int, **options: Any) -> Any:
+def export_form(model: Any, name: str, frames: int, labels: int, /, **options: Any) -> Any:
     """The model of fixed length with the weights of `model`; recurrences are unrolled."""
     fixed = build(name, frames, model.input_shape[-1], labels, unroll=True, **options)
     fixed.set_weights(model.get_weights())

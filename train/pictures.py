@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -46,8 +47,8 @@ def draw_learning_curves(run: Path, history: History, best_epoch: int) -> None:
         axes.plot(epochs, validation, color=_VALIDATION, marker=".", label="validation")
         axes.axvline(best_epoch, color=_INK, linewidth=0.8, linestyle=":", label=f"best epoch, {best_epoch}")
         _tidy(axes, name, "epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    accuracy.legend(loc="lower right", frameon=False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     best = history[best_epoch - 1]
     figure.suptitle(f"{run.name}: {100 * best['val_accuracy']:.2f} % on validation in epoch {best_epoch}")
     save(figure, run / LEARNING_CURVES_FILE)
@@ -120,7 +121,7 @@ def draw_comparison(path: Path, histories: Mapping[str, History]) -> None:
         axes.plot(epochs, [100 * row["val_accuracy"] for row in history], color=colour, label=name)
         axes.plot(epochs, [100 * row["accuracy"] for row in history], color=colour, linestyle="--", linewidth=0.8)
     _tidy(axes, "accuracy in %: validation (lines) and training (dashes)", "epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", frameon=False, ncols=2)
     save(figure, path)
 

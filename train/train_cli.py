@@ -101,7 +101,7 @@ def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
 
 def _recorded(there: dict[str, dict[str, object]]) -> Config:
     """The configuration that a run was started with."""
-    tables = {name: dict(there[name]) for name in ("features", "model", "data", "augment", "training")}
-    for key in ("folder", "noise", "counts"):
-        tables["data"].pop(key, None)
+    tables = {field.name: there[field.name] for field in dataclasses.fields(Config) if field.name in there}
+    added = ("folder", "noise", "counts")  # by the training
+    tables["data"] = {key: value for key, value in there["data"].items() if key not in added}
     return Config.from_dict(tables)
