@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from kwspot.runtime.bundle import load_bundle, shipped_bundles
 from kwspot.runtime.errors import BundleError
 
 
@@ -14,6 +13,8 @@ def main(argv: Sequence[str]) -> int:
     argparse.ArgumentParser(prog="kwspot bundles", description="List the bundles that ship with the kit.").parse_args(
         argv
     )
+    from kwspot.runtime.bundle import load_bundle, shipped_bundles
+
     names = shipped_bundles()
     if not names:
         raise BundleError("no bundle ships with this copy of the kit; train and export one: see kwspot train --help")

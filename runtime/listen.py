@@ -1,4 +1,7 @@
-"""``kwspot listen``: words in files, on standard input or from a microphone, as JSON events."""
+"""``kwspot listen``: words in files, on standard input or from a microphone, as JSON events.
+
+What needs numpy is imported after the arguments have been read, so that help is instant.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kwspot.runtime.bundle import load_bundle
-from kwspot.runtime.engines import ENGINE_NAMES
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.events import EventWriter
-from kwspot.runtime.sources import Gap, raw_blocks, wav_blocks
-from kwspot.runtime.spotter import KeywordSpotter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kwspot.runtime.events import EventWriter
+    from kwspot.runtime.sources import Gap
+    from kwspot.runtime.spotter import KeywordSpotter
 
 DEFAULT_BUNDLE = "commands"
 
@@ -39,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
     source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
     source.add_argument("--device", metavar="NAME", help="number or part of the name of a microphone")
-    parser.add_argument("--engine", choices=ENGINE_NAMES, help="inference engine (default: the first installed)")
+    parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument(
         "--threshold",
         action="append",
@@ -82,6 +85,8 @@ def _stopped_by_signals() -> Iterator[None]:
 
 def _listen(spotter: KeywordSpotter, blocks: Iterable[NDArray[np.int16] | Gap], events: EventWriter, name: str) -> None:
     """One stream from its first sample to its last, or to a signal or an error, with its totals."""
+    from kwspot.runtime.sources import Gap
+
     manifest = spotter.bundle.manifest
     spotter.reset()
     detections = lost_samples = 0
@@ -117,6 +122,11 @@ def _listen(spotter: KeywordSpotter, blocks: Iterable[NDArray[np.int16] | Gap], 
 def main(argv: Sequence[str]) -> int:
     """``kwspot listen``."""
     args = _parser().parse_args(argv)
+    from kwspot.runtime.bundle import load_bundle
+    from kwspot.runtime.events import EventWriter
+    from kwspot.runtime.sources import raw_blocks, wav_blocks
+    from kwspot.runtime.spotter import KeywordSpotter
+
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
     spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=_thresholds(args.threshold))

@@ -6,9 +6,12 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kwspot.runtime.errors import RunError
-from kwspot.train.run_folder import PROTOCOL, Run
+
+if TYPE_CHECKING:
+    from kwspot.train.run_folder import Run
 
 _Z95 = 1.959964
 _TEXT_COLUMNS = ("run", "preset")
@@ -25,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.out is not None and args.out.suffix.lower() != ".png":
         raise RunError(f"--out {args.out} is no PNG; expected a name that ends in .png")
+    from kwspot.train.run_folder import Run
+
     runs = [Run.load(path) for path in args.runs]
     rows = [_TEXT_COLUMNS + _NUMBER_COLUMNS, *(_row(run) for run in runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -54,6 +59,8 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
 
 
 def _row(run: Run) -> tuple[str, ...]:
+    from kwspot.train.run_folder import PROTOCOL
+
     metrics, validation = run.metrics, run.metrics["validation"]
     low, high = wilson(validation["correct"], validation["total"])
     protocol = run.config["protocol"]
