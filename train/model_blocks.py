@@ -8,6 +8,9 @@ from kwspot.train.backend import keras
 
 layers = keras.layers
 
+# Of the running statistics. Keras's 0.99 needs hundreds of batches to follow, and a small folder has few in an epoch.
+_MOMENTUM = 0.9
+
 
 def picture(features: Any) -> Any:
     """Frames as a picture with one channel, (T, C) → (T, C, 1)."""
@@ -22,7 +25,7 @@ def dropout_layer(x: Any, rate: float, name: str) -> Any:
 
 def batch_norm_relu(x: Any, name: str) -> Any:
     """Batch normalisation and the rectifier."""
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
