@@ -12,6 +12,7 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.train.config import Config, load_config, load_preset, preset_names
 
 _PROTOCOLS = ("kwspot", "seed", "seed-speakers")
+_SEED_EPOCHS = 50  # as many as that tutorial ran, whatever the preset says
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.train.trainer import check_place, prepare, train
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
-    if protocol == "kwspot":
+    if protocol == _PROTOCOLS[0]:
         lesson = prepare(folder, config, preset)
     else:
         lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
@@ -92,10 +93,12 @@ def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
     if args.words is not None:
         words = tuple(word.strip() for word in args.words.split(",") if word.strip())
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, words=words))
+    protocol = args.protocol or (there["protocol"] if there else _PROTOCOLS[0])
     changed = {key: value for key in ("epochs", "seed") if (value := getattr(args, key)) is not None}
+    if protocol != _PROTOCOLS[0] and not there:
+        changed.setdefault("epochs", _SEED_EPOCHS)
     config = dataclasses.replace(config, training=dataclasses.replace(config.training, **changed))
     data = args.data if args.data is not None else Path(there["data"]["folder"] if there else "")
-    protocol = args.protocol or (there["protocol"] if there else "kwspot")
     return config, preset, data, protocol
 
 
