@@ -58,17 +58,13 @@ class Microphone:
 
     def _on_block(self, content: Any, frames: int, time: Any, status: Any) -> None:
         """Copy and queue. Called on PortAudio's thread: it must neither wait nor raise."""
-        if self._dropped_samples:
-            try:
-                self._queue.put_nowait(Gap(self._dropped_samples))
-            except queue.Full:
-                self._dropped_samples += frames
-                return
-            self._dropped_samples = 0
         if status.input_overflow:
-            # PortAudio says that sound was lost and not how much: at least one sample was.
+            # Sound was lost before this block. PortAudio does not say how much: at least one sample.
             self._dropped_samples += 1
         try:
+            if self._dropped_samples:
+                self._queue.put_nowait(Gap(self._dropped_samples))
+                self._dropped_samples = 0
             self._queue.put_nowait(np.frombuffer(bytes(content), np.int16))
         except queue.Full:
             self._dropped_samples += frames
