@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -115,14 +116,15 @@ def draw_comparison(path: Path, histories: Mapping[str, History]) -> None:
     """Validation (lines) and training (dashes) accuracy of several runs over each other."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
-    colours = [f"C{k % 10}" for k in range(len(histories))]
+    palette = colormaps["tab10" if len(histories) <= 10 else "tab20"]
+    colours = [palette(k % palette.N) for k in range(len(histories))]  # past twenty they come again
     for (name, history), colour in zip(histories.items(), colours, strict=True):
         epochs = [row["epoch"] for row in history]
         axes.plot(epochs, [100 * row["val_accuracy"] for row in history], color=colour, label=name)
         axes.plot(epochs, [100 * row["accuracy"] for row in history], color=colour, linestyle="--", linewidth=0.8)
     _tidy(axes, "accuracy in %: validation (lines) and training (dashes)", "epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right", frameon=False, ncols=2)
+    figure.legend(loc="outside right upper", frameon=False)
     save(figure, path)
 
 
