@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwspot.runtime.errors import ConfigError
-from kwspot.train.config import Config, differences, load_config, load_preset, preset_names
+from kwspot.train.config import Config, load_config, load_preset, preset_names
+from kwspot.train.toml_table import differences
 from kwspot.train.toml_text import to_toml
 
 MODEL = '[model]\nname = "conv2"\n'

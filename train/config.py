@@ -15,17 +15,15 @@ Every key has a default but ``model.name``. A preset is such a file in ``configs
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import tomllib
-import types
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.spec import FeatureSpec
+from kwspot.train.toml_table import check_known, plain, read_table
 
 PRESETS = Path(__file__).with_name("configs")
 SCHEDULES = ("cosine", "constant")
@@ -244,10 +242,10 @@ class Config:
         return {
             "features": self.features.to_dict(),
             "model": {"name": self.model.name, **self.model.options},
-            "data": _plain(self.data),
-            "unknown": _plain(self.unknown),
-            "augment": _plain(self.augment),
-            "training": _plain(self.training),
+            "data": plain(self.data),
+            "unknown": plain(self.unknown),
+            "augment": plain(self.augment),
+            "training": plain(self.training),
         }
 
     @classmethod
@@ -261,14 +259,14 @@ class Config:
             "training": TrainingConfig,
         }
         for name, table in values.items():
-            _check_known(name, [*tables, "model"], "table")
+            check_known(name, [*tables, "model"], "table")
             if not isinstance(table, Mapping):
                 raise ConfigError(f"{name} = {table!r}; expected a table [{name}]")
         model = values.get("model", {})
         if not isinstance(model.get("name"), str):
             raise ConfigError('the table [model] has no name; expected, for example, name = "conv2"')
         options = {key: value for key, value in model.items() if key != "name"}
-        parts = {name: _read_table(kind, name, values.get(name, {})) for name, kind in tables.items()}
+        parts = {name: read_table(kind, name, values.get(name, {})) for name, kind in tables.items()}
         config = cls(model=ModelConfig(model["name"], options), **parts)
         if config.frames < 1:
             raise ConfigError(
@@ -285,7 +283,7 @@ def preset_names() -> list[str]:
 
 def load_preset(name: str) -> Config:
     """A preset by name."""
-    _check_known(name, preset_names(), "preset")
+    check_known(name, preset_names(), "preset")
     return load_config(PRESETS / f"{name}.toml")
 
 
@@ -300,58 +298,3 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         raise ConfigError(f"{path} is no TOML file: {error}; mend that place") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two nested mappings, a text for each key, such as ``training.epochs (30, now 50)``."""
-    found = []
-    for key in sorted({*there, *here}):
-        old, new = there.get(key), here.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            found.append(f"{prefix}{key} ({_short(old)}, now {_short(new)})")
-    return found
-
-
-def _short(value: object) -> str:
-    text = "not there" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(table: Any) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(table).items()}
-
-
-def _check_known(name: str, known: Iterable[str], what: str) -> None:
-    known = list(known)
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"unknown {what} {name}; {hint}expected one of {', '.join(known)}")
-
-
-def _read_table(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = [field.name for field in dataclasses.fields(kind)]
-    for key in values:
-        _check_known(key, known, f"key in [{table}]:")
-    return kind(**{key: _typed(hints[key], f"{table}.{key}", value) for key, value in values.items()})
-
-
-def _typed(hint: Any, key: str, value: Any) -> Any:
-    """`value` as the type of a field: int, float, str, or a tuple of one of those."""
-    if isinstance(hint, types.GenericAlias):
-        item, *rest = typing.get_args(hint)
-        fixed = None if rest == [...] else 1 + len(rest)
-        if not isinstance(value, list | tuple) or (fixed is not None and len(value) != fixed):
-            raise ConfigError(f"{key} = {value!r}; expected a list of {fixed or 'any number of'} {_NAMES[item]}")
-        return tuple(_typed(item, key, entry) for entry in value)
-    fits = isinstance(value, int | float if hint is float else hint) and not isinstance(value, bool)
-    if not fits:
-        raise ConfigError(f"{key} = {value!r}; expected {_NAMES[hint]}")
-    return float(value) if hint is float else value
-
-
-_NAMES = {int: "whole numbers", float: "numbers", str: "text in quotes"}

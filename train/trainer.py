@@ -20,11 +20,12 @@ from kwspot.runtime.recordings import DataFolder
 from kwspot.train import run_folder
 from kwspot.train.backend import make_deterministic, tensorflow
 from kwspot.train.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
-from kwspot.train.config import Config, differences
+from kwspot.train.config import Config
 from kwspot.train.fitting import Course, Examples, compiled, fit, scores_of
 from kwspot.train.macs import Cost, cost
 from kwspot.train.models import export_form, training_form
 from kwspot.train.pipeline import Frames, features_of, fixed_examples, training_examples
+from kwspot.train.toml_table import differences
 
 # TensorFlow is asked itself: its distribution has several names.
 _PACKAGES = ("kwspot", "keras", "numpy", "soundfile", "soxr")
