@@ -1,6 +1,6 @@
 """The main job from nothing: words are synthesised, a network is trained, quantised, measured, and listens.
 
-    python examples/demo.py FOLDER      everything it makes goes there
+python examples/demo.py FOLDER      everything it makes goes there
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
-from kwspot.runtime.recordings import DataFolder, read_sound
+from stream import stream_of_clips
 
 WORDS = ["computer", "kettle", "lamp", "music", "window"]
-RATE_HZ = 16_000
 
 
 def kwspot(*arguments: object) -> str:
@@ -24,19 +21,6 @@ def kwspot(*arguments: object) -> str:
     print(f"\n\033[1m$ kwspot {' '.join(map(str, arguments))}\033[0m", flush=True)
     command = [sys.executable, "-m", "kwspot.runtime.cli", *map(str, arguments)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def stream_of_test_clips(data: Path, count: int) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Clips of voices that training never heard, half a second to a second and a half apart, and where each ends."""
-    rng = np.random.default_rng(7)
-    clips = DataFolder(data).clips("test")
-    blocks, words, samples = [], [], 0
-    for clip in rng.choice(np.array(clips, dtype=object), count, replace=False):
-        pause = np.rint(rng.normal(0, 10, rng.integers(RATE_HZ // 2, 3 * RATE_HZ // 2))).astype(np.int16)
-        blocks += [pause, read_sound(clip.path, RATE_HZ)]
-        samples += sum(map(len, blocks[-2:]))
-        words.append((samples / RATE_HZ, clip.word))
-    return np.concatenate([*blocks, np.zeros(RATE_HZ, np.int16)]), words
 
 
 def main(folder: Path) -> None:
@@ -49,7 +33,7 @@ def main(folder: Path) -> None:
     print(kwspot("bench", "accuracy", bundle, "--data", data, "--run", run, "--json", folder / "accuracy.json"))
     print(kwspot("bench", "latency", bundle, "--json", folder / "latency.json"))
 
-    sound, words = stream_of_test_clips(data, 15)
+    sound, words = stream_of_clips(data, 15)
     stream.write_bytes(sound.astype("<i2").tobytes())
     print(f"\n\033[1m$ kwspot listen {bundle} --stdin < {stream}\033[0m", flush=True)
     with stream.open("rb") as file:
