@@ -1,7 +1,7 @@
 """Words from a microphone or a sound file in four lines of Python.
 
-    python examples/listen.py                       the default microphone, the shipped bundle
-    python examples/listen.py BUNDLE FILE.wav       a file
+python examples/listen.py                       the default microphone, the shipped bundle
+python examples/listen.py BUNDLE FILE.wav       a file
 """
 
 import sys
