@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.benchmarks.intervals import wilson_interval
 from kwspot.runtime.bundle import Bundle, Manifest
 from kwspot.runtime.classifier import WindowClassifier
 from kwspot.runtime.engines import open_engine
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features import mfcc
+from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import UNKNOWN
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.recordings import Clip, DataFolder, fit_length, read_sound

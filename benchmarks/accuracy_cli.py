@@ -102,7 +102,7 @@ def _write_predictions(
 
 
 def _print_tables(values: dict[str, Any], stages: Sequence[Stage], clips: LabelledClips, out: TextIO) -> None:
-    from kwspot.benchmarks.intervals import mcnemar_p
+    from kwspot.runtime.intervals import mcnemar_p
 
     rows = values["stages"]
     print(

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kwspot.benchmarks.intervals import wilson_interval
+from kwspot.runtime.intervals import wilson_interval
 
 Values = Mapping[str, Any]
 """Of a JSON file."""

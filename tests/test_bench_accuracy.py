@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy import Stage, labels_of_words, summary
-from kwspot.benchmarks.intervals import wilson_interval
 from kwspot.runtime import cli
 from kwspot.runtime.bundle import Bundle
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.features import mfcc
+from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.recordings import DataFolder, fit_length, read_sound
 
 INT8_STAGES = ["int8-litert", "int8-onnx"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from kwspot.benchmarks.intervals import mcnemar_p, wilson_interval
+from kwspot.runtime.intervals import mcnemar_p, wilson_interval
 
 
 @pytest.mark.parametrize(("correct", "total"), [(0, 1), (1, 1), (0, 20), (20, 20), (1, 3), (733, 758), (3988, 4092)])

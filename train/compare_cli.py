@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kwspot.runtime.errors import RunError
+from kwspot.runtime.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from kwspot.train.run_folder import Run
 
-_Z95 = 1.959964
 _TEXT_COLUMNS = ("run", "preset")
 _NUMBER_COLUMNS = ("labels", "parameters", "MACs", "best epoch", "training %", "validation %", "95 % CI", "minutes")
 
@@ -45,24 +44,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share, by Wilson's score (J. Am. Stat. Assoc. 22, 1927).
-
-    >>> low, high = wilson(95, 100)
-    >>> round(low, 4), round(high, 4)
-    (0.8882, 0.9785)
-    """
-    share, z2 = correct / total, _Z95**2
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = _Z95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return middle - half, middle + half
-
-
 def _row(run: Run) -> tuple[str, ...]:
     from kwspot.train.run_folder import PROTOCOL
 
     metrics, validation = run.metrics, run.metrics["validation"]
-    low, high = wilson(validation["correct"], validation["total"])
+    low, high = wilson_interval(validation["correct"], validation["total"])
     protocol = run.config["protocol"]
     return (
         str(run.path),
