@@ -20,7 +20,8 @@ from typing import Any
 
 from kwspot.benchmarks.results_text import page
 from kwspot.runtime.atomic import whole_file
-from kwspot.runtime.errors import KwspotError, RunError
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.errors import RunError
 
 PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn")
 SEED_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
@@ -124,11 +125,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KwspotError as error:
-        print(f"kwspot: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("kwspot: interrupted; run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

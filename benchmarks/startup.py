@@ -19,8 +19,8 @@ from pathlib import Path
 
 from kwspot.benchmarks.engine_choice import engines_to_measure
 from kwspot.runtime.bundle import load_bundle
-from kwspot.runtime.cli import COMMANDS
-from kwspot.runtime.errors import ConfigError, EngineError, KwspotError
+from kwspot.runtime.cli import COMMANDS, guarded
+from kwspot.runtime.errors import ConfigError, EngineError
 
 HELP_S, LISTEN_S = 0.15, 0.5
 """What a person should wait at the most."""
@@ -79,8 +79,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KwspotError as error:
-        print(f"kwspot: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

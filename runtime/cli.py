@@ -6,7 +6,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 COMMANDS = {
     "data": ("kwspot.train.data_cli", "download, check or synthesise recordings"),
@@ -65,11 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_DONE
     if args[0] not in COMMANDS:
         return _say(f"no command {args[0]!r}; expected one of {', '.join(COMMANDS)}. See kwspot --help")
+
+    def command() -> int:
+        return int(importlib.import_module(COMMANDS[args[0]][0]).main(args[1:]))
+
+    return guarded(command)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; what a user can mend is one line on standard error and an exit status, a bug a traceback."""
     from kwspot.runtime.errors import KwspotError
 
     try:
-        command = importlib.import_module(COMMANDS[args[0]][0])
-        return int(command.main(args[1:]))
+        return command()
     except KwspotError as error:
         return _say(str(error))
     except KeyboardInterrupt:

@@ -116,9 +116,9 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # On x86-64 onnxruntime would turn int8 into uint8 and leave some convolutions in float between the two: quicker,
-        # but a sum that falls between two steps is then rounded otherwise than in LiteRT, about once in 300 clips of a
-        # deep net. With this, as is its default on ARM, all is in integers and the scores are the same to the last bit.
+        # On x86-64 onnxruntime would turn int8 into uint8 and leave some convolutions in float between the two. That is
+        # quicker, but a sum that falls between two steps is then rounded otherwise than in LiteRT, about once in 300
+        # clips of a deep net. With this, its default on ARM, all is in integers and the scores are the same.
         options.add_session_config_entry("session.qdqisint8allowed", "1")
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
