@@ -35,6 +35,7 @@ class Converted:
     models: dict[str, bytes]
     keras_scores: NDArray[np.float32]
     versions: dict[str, str]
+    recurrent: bool
 
 
 def check_installed() -> None:
@@ -78,10 +79,12 @@ def convert(model: Path, calibration: NDArray[np.float32], parity: NDArray[np.fl
             )
         if done.returncode != 0:
             raise _failure(model, folder, done.returncode)
+        facts = json.loads((folder / "facts.json").read_text())
         return Converted(
             models={form: (folder / file).read_bytes() for form, file in MODEL_FILES.items()},
             keras_scores=np.load(folder / "scores.npy"),
-            versions=json.loads((folder / "versions.json").read_text()),
+            versions=facts["versions"],
+            recurrent=facts["recurrent"],
         )
 
 
@@ -135,7 +138,7 @@ def _int8_onnx(tflite: Path) -> bytes:
 
 
 def _work(model_path: Path, folder: Path) -> None:
-    """``calibration.npy`` and ``parity.npy`` in the folder → the models, ``scores.npy`` and ``versions.json``."""
+    """``calibration.npy`` and ``parity.npy`` in the folder → the models, ``scores.npy`` and ``facts.json``."""
     import keras
     import onnx
     import tensorflow as tf
@@ -161,7 +164,8 @@ def _work(model_path: Path, folder: Path) -> None:
         "tf2onnx": tf2onnx.__version__,
         "onnx": onnx.__version__,
     }
-    (folder / "versions.json").write_text(json.dumps(versions))
+    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in trained.layers)
+    (folder / "facts.json").write_text(json.dumps({"versions": versions, "recurrent": recurrent}))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ def export_run(
     print(f"converting {run_path}, calibrated on {len(calibration)} clips", file=sys.stderr)
     converted = convert(run.model_path, calibration, features)
     files = describe(converted.models)
-    parity = check_parity(converted.models, files, features, truth, converted.keras_scores)
+    scores, recurrent = converted.keras_scores, converted.recurrent
+    parity = check_parity(converted.models, files, features, truth, scores, recurrent=recurrent)
     return write_bundle(target, run, converted, files, parity, overwrite=overwrite), parity
 
 

@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from kwspot.export import convert as convert_module
+from kwspot.export import parity
 from kwspot.export.clips import clip_features, parity_clips
 from kwspot.export.convert import Converted
 from kwspot.export.export_cli import export_run
@@ -24,6 +25,7 @@ from kwspot.export.parity import check_parity
 from kwspot.export.run import read_run
 from kwspot.runtime.bundle import Bundle, load_bundle
 from kwspot.runtime.cli import main
+from kwspot.runtime.engines import OnnxEngine
 from kwspot.runtime.errors import BundleError, DataFolderError, ExportError, RunError
 from kwspot.runtime.recordings import DataFolder
 
@@ -46,7 +48,7 @@ def conversion(tiny_run: Path, tiny_bundle: Bundle, tone_folder: Path) -> Conver
     features = clip_features(clips, run)
     scores = keras.models.load_model(run.model_path).predict(features, verbose=0)
     models = {form: tiny_bundle.model_bytes(form) for form in tiny_bundle.manifest.models}
-    return Conversion(Converted(models, scores, {"tensorflow": "test"}), features, truth)
+    return Conversion(Converted(models, scores, {"tensorflow": "test"}, recurrent=False), features, truth)
 
 
 @pytest.fixture
@@ -186,6 +188,35 @@ def test_a_model_that_is_not_finite_stops_the_export(conversion: Conversion) -> 
     scores = np.full_like(converted.keras_scores, np.nan)
     with pytest.raises(ExportError, match="not finite; train again"):
         check_parity(converted.models, describe(converted.models), conversion.features, conversion.truth, scores)
+
+
+def test_a_recurrent_model_may_round_otherwise_but_not_say_another_word(
+    conversion: Conversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = conversion.converted
+    args = (converted.models, describe(converted.models), conversion.features, conversion.truth, converted.keras_scores)
+    scores_of = parity._scores
+
+    def changed_onnx(engine: OnnxEngine, features: np.ndarray) -> np.ndarray:
+        scores = scores_of(engine, features)
+        if engine.name != "onnx":
+            return scores
+        scores[np.arange(len(scores)), scores.argmax(axis=1)] -= np.int8(down)
+        return np.roll(scores, turned, axis=1)
+
+    monkeypatch.setattr(parity, "_scores", changed_onnx)
+    turned = 0
+    down = 10
+    assert check_parity(*args, recurrent=True).onnx_steps == 10
+    with pytest.raises(ExportError, match="by 10 steps on 72 clips and in the label of 0, expected at most 1"):
+        check_parity(*args)
+    down = 17
+    with pytest.raises(ExportError, match="expected at most 16 steps"):
+        check_parity(*args, recurrent=True)
+    monkeypatch.setattr(parity, "MOST_ONNX_STEPS_RECURRENT", 255)
+    turned = 1
+    with pytest.raises(ExportError, match=r"in the label of [1-9]"):
+        check_parity(*args, recurrent=True)
 
 
 def test_parity_counts(conversion: Conversion) -> None:
