@@ -12,6 +12,8 @@ from kwspot.runtime.bundle import Bundle, Manifest
 from kwspot.runtime.classifier import WindowClassifier
 from kwspot.runtime.engines import Engine
 from kwspot.runtime.features import mfcc
+from kwspot.runtime.sound_files import to_int16
+from kwspot.runtime.spec import INT16_FULL_SCALE
 
 FEATURE_TOLERANCE = 2e-4
 """Largest difference of a feature between two machines, in decibels."""
@@ -62,7 +64,7 @@ def synthetic_sound(samples: int) -> NDArray[np.int16]:
         30_000.0 * (np.arange(samples) % 1_777 == 0),
         40_000 * np.sign(np.sin(2 * np.pi * 220 * time)),
     ]
-    return np.clip(np.rint(rows), -32_768, 32_767).astype(np.int16)
+    return to_int16(np.array(rows) / INT16_FULL_SCALE)
 
 
 def make_golden(manifest: Manifest, engine: Engine) -> GoldenVectors:

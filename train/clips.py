@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import DataFolderError, RecordingError
-from kwspot.runtime.labels import SILENCE, UNKNOWN
+from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.train.config import Config
 from kwspot.train.noise import NoiseBank, made_noise, split_by_time
@@ -81,7 +81,7 @@ class ClipSet:
 def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
     """The labels in order: the words, ``_unknown_``, ``_silence_``; refuses what cannot be told apart."""
     data = config.data
-    words = data.words or tuple(word for word in folder.words if word not in (UNKNOWN, SILENCE))
+    words = data.words or tuple(word for word in folder.words if word not in BACKGROUND_LABELS)
     missing = [word for word in words if word not in folder.words]
     if missing:
         raise DataFolderError(
@@ -187,7 +187,7 @@ def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, l
 
 def _per_epoch(labels: Sequence[str], label_of: NDArray[np.int64], config: Config, *, repeat: bool) -> tuple[int, ...]:
     held = np.bincount(label_of, minlength=len(labels))
-    words = [int(held[k]) for k, label in enumerate(labels) if label not in (UNKNOWN, SILENCE)]
+    words = [int(held[k]) for k, label in enumerate(labels) if label not in BACKGROUND_LABELS]
     mean_word = float(np.mean(words))
     least = round(config.data.word_least_share * max(words)) if repeat else 0
     counts = []

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, UNKNOWN
 from kwspot.runtime.recordings import SOUND_EXTENSIONS
-from kwspot.runtime.sound_files import fit_length, read_sound
+from kwspot.runtime.sound_files import fit_length, read_sound, to_int16
+from kwspot.runtime.spec import INT16_FULL_SCALE
 from kwspot.train.config import Config
 from kwspot.train.synth import Synthesiser, voices
 
@@ -76,7 +77,7 @@ def spliced(first: Sound, second: Sound, rate_hz: int, rng: np.random.Generator)
     before = (len(first) - len(word)) // 2
     clip = np.resize(background, len(first)).astype(np.float64)
     clip[before : before + len(word)] = word
-    return np.clip(np.rint(clip), -32768, 32767).astype(np.int16)
+    return to_int16(clip / INT16_FULL_SCALE)
 
 
 def spliced_clips(
