@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import resource
@@ -392,12 +393,18 @@ def test_a_converter_that_crashes_is_an_error(own_run: Path, logs: Path, tmp_pat
 # A full disk
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[int], None]]:
-    """Let no file of this process grow beyond so many bytes."""
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes.
+
+    The limit is lifted before the test ends: what pytest itself prints may go to a file that is larger.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _sizes(bundle: Bundle) -> list[int]:
@@ -406,22 +413,17 @@ def _sizes(bundle: Bundle) -> list[int]:
 
 @pytest.mark.usefixtures("converting")
 @pytest.mark.parametrize("whole_files", range(5))
-def test_disk_full_leaves_nothing(
-    whole_files: int, full_disk: Callable[[int], None], tiny_run: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
-    full_disk(_sizes(tiny_bundle)[whole_files] - 200)
-    with pytest.raises(OSError, match="File too large"):
+def test_disk_full_leaves_nothing(whole_files: int, tiny_run: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    size = _sizes(tiny_bundle)[whole_files] - 200
+    with full_disk(size), pytest.raises(OSError, match="File too large"):
         export_run(tiny_run, tmp_path / "out" / "b.kws")
     assert left_in(tmp_path / "out") == []
 
 
 @pytest.mark.usefixtures("converting")
-def test_disk_full_keeps_the_old_bundle(
-    full_disk: Callable[[int], None], tiny_run: Path, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
+def test_disk_full_keeps_the_old_bundle(tiny_run: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     old = shutil.copytree(tiny_bundle.path, tmp_path / "out" / "b.kws")
-    full_disk(_sizes(tiny_bundle)[-1] - 200)
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(_sizes(tiny_bundle)[-1] - 200), pytest.raises(OSError, match="File too large"):
         export_run(tiny_run, old, overwrite=True)
     assert load_bundle(old).hash == tiny_bundle.hash
     assert left_in(old.parent) == ["b.kws"]
