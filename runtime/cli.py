@@ -14,7 +14,7 @@ COMMANDS = {
     "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
     "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
-    "listen": ("kwspot.runtime.listen", "detect words in files, on standard input or from a microphone"),
+    "listen": ("kwspot.runtime.listen_cli", "detect words in files, on standard input or from a microphone"),
     "bundles": ("kwspot.runtime.bundles_cli", "list the bundles that ship with the kit"),
 }
 """Subcommand → (module with ``main(argv) -> int``, one line of help)."""

@@ -1,24 +1,44 @@
-"""Events for other programs: one JSON object a line, nothing else on the stream."""
+"""Events for other programs: one JSON object a line, and the same to every sink."""
 
 from __future__ import annotations
 
 import json
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TextIO
 
 from kwspot.runtime.decision import Detection
 
 
-class EventWriter:
-    """Writes events as they happen, each flushed at once."""
+class EventSink(Protocol):
+    """Where events go besides the JSON lines: a broker, a command, a page."""
 
-    def __init__(self, stream: TextIO, sample_rate_hz: int) -> None:
+    def put(self, event: Mapping[str, object]) -> None:
+        """Take one event, as it is written. Called by the loop that listens: it must neither block nor raise."""
+
+    def close(self) -> None:
+        """No event comes any more."""
+
+
+class EventWriter:
+    """Writes events as they happen, each flushed at once and handed to every sink."""
+
+    def __init__(self, stream: TextIO, sample_rate_hz: int, *, sinks: Sequence[EventSink] = ()) -> None:
         self._stream = stream
         self._rate = sample_rate_hz
+        self._sinks = tuple(sinks)
 
     def write(self, event: str, **values: object) -> None:
         """One event with its values."""
-        self._stream.write(json.dumps({"event": event, **values}) + "\n")
+        content = {"event": event, **values}
+        self._stream.write(json.dumps(content) + "\n")
         self._stream.flush()
+        for sink in self._sinks:
+            sink.put(content)
+
+    def close(self) -> None:
+        """Close the sinks; the stream is the caller's."""
+        for sink in self._sinks:
+            sink.close()
 
     def detection(self, detection: Detection) -> None:
         """A word was heard."""

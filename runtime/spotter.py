@@ -63,6 +63,14 @@ class KeywordSpotter:
         self.samples_seen = 0
         """The sample clock: all samples pushed or reported lost since the first."""
         self._stretch_start = 0
+        self._last: list[tuple[int, NDArray[np.float32]]] = []
+
+    @property
+    def last_scores(self) -> list[tuple[int, NDArray[np.float32]]]:
+        """(at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
+        return [
+            (self._stretch_start + self._spec.samples_in(frames_seen), scores) for frames_seen, scores in self._last
+        ]
 
     def push(self, block: NDArray[np.int16]) -> list[Detection]:
         """Take sound, int16 (n,) at the bundle's rate, and return what it completes.
@@ -75,9 +83,11 @@ class KeywordSpotter:
         frames = self._features.push(block)
         self.samples_seen += len(block)
         if not len(frames):
+            self._last = []
             return []
         detections: list[Detection] = []
-        for frames_seen, scores in self._classifier.push(frames):
+        self._last = self._classifier.push(frames)
+        for frames_seen, scores in self._last:
             at_sample = self._stretch_start + self._spec.samples_in(frames_seen)
             detections += self._decision.push(scores, at_sample)
         return detections
@@ -95,6 +105,7 @@ class KeywordSpotter:
 
     def _start_stretch(self, at_sample: int) -> None:
         self._stretch_start = at_sample
+        self._last = []
         self._features.reset()
         self._classifier.reset()
         self._decision.reset()
