@@ -9,7 +9,7 @@ from kwspot.train.backend import keras
 layers = keras.layers
 
 # Of the running statistics. Keras's 0.99 needs hundreds of batches to follow, and a small folder has few in an epoch.
-_MOMENTUM = 0.9
+MOMENTUM = 0.9
 
 
 def picture(features: Any) -> Any:
@@ -25,7 +25,7 @@ def dropout_layer(x: Any, rate: float, name: str) -> Any:
 
 def batch_norm_relu(x: Any, name: str) -> Any:
     """Batch normalisation and the rectifier."""
-    x = layers.BatchNormalization(momentum=_MOMENTUM, name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
