@@ -19,11 +19,20 @@ MAY_IMPORT = {
 }
 HEAVY = {
     "ai_edge_litert", "audiomentations", "espeakng_loader", "keras", "librosa", "matplotlib", "onnx", "onnxruntime",
-    "scipy", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx", "tflite_runtime",
+    "paho", "scipy", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx", "tflite_runtime", "wyoming",
 }  # fmt: skip
 # What a room may import at all, and of it what the runtime may import only where it is needed.
 MAY_USE = {
-    "runtime": {"ai_edge_litert", "tflite_runtime", "onnxruntime", "sounddevice", "soundfile", "soxr"},
+    "runtime": {
+        "ai_edge_litert",
+        "tflite_runtime",
+        "onnxruntime",
+        "paho",
+        "sounddevice",
+        "soundfile",
+        "soxr",
+        "wyoming",
+    },
     "train": {
         "keras",
         "tensorflow",
