@@ -14,6 +14,7 @@
     │   └── BundleDamagedError   a file that is missing or whose hash, shape or labels disagree
     ├── EngineError              an engine that is missing or cannot run the model
     ├── ExportError              a model that cannot be converted or whose parity check fails
+    ├── DeployError              a board that cannot be served, reached or installed on
     └── DeviceError              a microphone that is missing or cannot be opened as asked
 
 Every message is one line: what happened, what was expected, what to do.
@@ -74,6 +75,10 @@ class EngineError(KwspotError):
 
 class ExportError(KwspotError):
     """A model that cannot be converted, or whose parity check fails."""
+
+
+class DeployError(KwspotError):
+    """A board that cannot be served, reached or installed on."""
 
 
 class DeviceError(KwspotError):
