@@ -17,15 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.benchmarks.classifiers import open_classifier
+from kwspot.benchmarks.tflite_graph import with_int8_weights
 from kwspot.runtime.bundle import Bundle, Manifest
-from kwspot.runtime.classifier import WindowClassifier
-from kwspot.runtime.engines import open_engine
+from kwspot.runtime.engines import Engine, LiteRtEngine, open_engine
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features import mfcc
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import UNKNOWN
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.recordings import Clip, DataFolder, fit_length, read_sound
+
+NOTHING = -1
+"""Predicted where nothing fired, though a word was said."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,21 @@ class LabelledClips:
 
 @dataclass(frozen=True)
 class Stage:
-    """One form of the model and what it said: `predicted` label indices (n,), `score` of that label (n,)."""
+    """One form of the model and what it said: `predicted` label indices (n,), `score` of that label (n,).
+
+    A word that did not fire is :data:`NOTHING`. `scores` (n, labels) are those
+    of all labels, of a stage that has them.
+    """
 
     name: str
     predicted: NDArray[np.intp]
     score: NDArray[np.float32]
+    scores: NDArray[np.float32] | None = None
 
     @classmethod
     def from_scores(cls, name: str, scores: NDArray[np.float32]) -> Stage:
         """From scores (n, labels); of equal scores the first label wins, as when listening."""
-        return cls(name, scores.argmax(axis=1), scores.max(axis=1))
+        return cls(name, scores.argmax(axis=1), scores.max(axis=1), scores)
 
 
 def labels_of_words(words: Sequence[str], labels: Sequence[str], where: Path) -> dict[str, int]:
@@ -99,10 +108,23 @@ def load_clips(folder: DataFolder, part: str, words: Sequence[str] | None, manif
 
 def engine_stage(bundle: Bundle, engine: str, precision: str, frames: NDArray[np.float32]) -> Stage:
     """A model of the bundle in an engine; called ``int8-litert``, ``float-tflite`` and so on."""
-    classifier = WindowClassifier(bundle.manifest, open_engine(bundle, engine, precision=precision))
-    scores = np.stack([classifier.score_clip(clip) for clip in frames])
+    scores = clip_scores(bundle, open_engine(bundle, engine, precision=precision), frames)
     # There is one float model, a .tflite: its stage is named after the file, not the engine.
     return Stage.from_scores("float-tflite" if precision == "float" else f"int8-{engine}", scores)
+
+
+def clip_scores(bundle: Bundle, engine: Engine, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores, float32 (n, labels), of clips, float32 (n, window_frames, C)."""
+    classifier = open_classifier(bundle.manifest, engine)
+    # One buffer may serve every clip: each row is a copy.
+    return np.array([classifier.score_clip(clip).copy() for clip in frames], np.float32)
+
+
+def weights_stage(bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
+    """The float model with the int8 model's weights: what rounding the weights alone costs, ``int8-weights``."""
+    model = with_int8_weights(bundle.model_bytes("float-tflite"), bundle.model_bytes("int8-tflite"))
+    engine = LiteRtEngine(model, bundle.manifest.models["float-tflite"])
+    return Stage.from_scores("int8-weights", clip_scores(bundle, engine, frames))
 
 
 def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
@@ -126,6 +148,8 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
     ):
         if here != there:
             raise RunError(f"{run} has {what} {here}, the bundle {there}; expected the run it was exported from")
+    if not (run / "model.keras").is_file():
+        raise RunError(f"{run} is unfinished: it has no model.keras; expected a run that was trained to its end")
     # Both are read by the import: a model of kwspot is one of TensorFlow, and its notes on builds are not for users.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

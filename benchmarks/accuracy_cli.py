@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from kwspot.benchmarks.accuracy import LabelledClips, Stage
-    from kwspot.runtime.bundle import Bundle
 
 SCHEMA = "kwspot.accuracy/1"
 
@@ -18,8 +17,9 @@ SCHEMA = "kwspot.accuracy/1"
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot bench accuracy",
-        description="Score each form of a model on the same clips: float Keras (with --run), float TFLite and int8 "
-        "in each engine, with counts, 95 % intervals and the loss in percentage points.",
+        description="Score each form of a model on the same clips, from float Keras (with --run) and float TFLite by "
+        "int8 weights alone and int8 in each engine to the clips heard as a stream and the events that fire; for each "
+        "step the points lost with a paired 95 % interval, and the words and clips that changed.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of recordings, DIR/<word>/<clip>.wav")
@@ -30,6 +30,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--words", metavar="A,B,C", help="score only these folders of DIR (default: every one)")
     parser.add_argument("--run", metavar="RUN", help="the run it was exported from, to score its Keras model too")
+    parser.add_argument(
+        "--tflite-python", metavar="PATH", help="Python of an environment with kwspot[tflite], to score int8-tflite"
+    )
     parser.add_argument("--engine", action="append", metavar="NAME", help="may be repeated (default: all installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     parser.add_argument("--predictions", metavar="FILE.csv", help="write a row per stage and clip")
@@ -39,57 +42,30 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
-    from kwspot.benchmarks.accuracy import load_clips, summary
-    from kwspot.benchmarks.engine_choice import engines_to_measure, note
+    from kwspot.benchmarks.accuracy_stages import all_stages, clips_of, engines_of
+    from kwspot.benchmarks.progress import Progress
     from kwspot.benchmarks.results import result, table_stream, write_json
+    from kwspot.benchmarks.waterfall import accuracy_result
     from kwspot.runtime.bundle import load_bundle
-    from kwspot.runtime.recordings import DataFolder, default_part
+    from kwspot.runtime.recordings import DataFolder
 
-    bundle, folder = load_bundle(args.bundle), DataFolder(args.data)
-    labels = bundle.manifest.labels
-    engines = engines_to_measure(bundle, args.engine)
-    part = args.part or default_part(folder)
-    if args.part is None:
-        note(f"no --part was named; scoring {part}")
-    words = None if args.words is None else [word.strip() for word in args.words.split(",")]
-    clips = load_clips(folder, part, words, bundle.manifest)
-    for index, label in enumerate(labels):
-        if not (clips.truth == index).any():
-            note(f"{label} has no clip in {folder.root} ({part}); the accuracy says nothing about it")
-
-    stages = _stages(bundle, engines, None if args.run is None else Path(args.run), clips)
-    values = result(
-        SCHEMA, bundle, {"data": folder.root.resolve().name, "part": part, **summary(stages, clips.truth, labels)}
-    )
+    bundle, folder, progress = load_bundle(args.bundle), DataFolder(args.data), Progress()
+    engines = engines_of(bundle, args.engine, args.tflite_python)
+    clips, part = clips_of(bundle, folder, args.part, args.words)
+    run = None if args.run is None else Path(args.run)
+    stages = all_stages(bundle, engines, run, args.tflite_python, clips, progress)
+    values = result(SCHEMA, bundle, accuracy_result(stages, clips, bundle.manifest.labels, folder.root, part))
     if args.predictions:
-        _write_predictions(Path(args.predictions), stages, clips, labels, folder.root)
+        _write_predictions(Path(args.predictions), stages, clips, bundle.manifest.labels, folder.root)
     write_json(values, args.json)
-    _print_tables(values, stages, clips, table_stream(args.json))
+    _print_tables(values, table_stream(args.json))
     return 0
-
-
-def _stages(bundle: Bundle, engines: list[str], run: Path | None, clips: LabelledClips) -> list[Stage]:
-    from kwspot.benchmarks.accuracy import engine_stage, keras_stage
-    from kwspot.benchmarks.engine_choice import note
-    from kwspot.runtime.engines import installed_engines
-
-    stages = [engine_stage(bundle, engine, "int8", clips.frames) for engine in engines]
-    tflite_engines = [name for name in (*engines, *installed_engines()) if name != "onnx"]
-    if "float-tflite" not in bundle.manifest.models:
-        note(f"float-tflite is left out: {bundle.path} holds no such model")
-    elif not tflite_engines:
-        note("float-tflite is left out: it needs kwspot[litert] or kwspot[tflite]")
-    else:
-        stages.insert(0, engine_stage(bundle, tflite_engines[0], "float", clips.frames))
-    if run is not None:
-        # Last, since tflite-runtime cannot start in a process that has loaded TensorFlow.
-        stages.insert(0, keras_stage(run, bundle, clips.frames))
-    return stages
 
 
 def _write_predictions(
     target: Path, stages: Sequence[Stage], clips: LabelledClips, labels: Sequence[str], root: Path
 ) -> None:
+    from kwspot.benchmarks.waterfall import label_name
     from kwspot.runtime.atomic import whole_file
 
     names = [clip.path.relative_to(root).as_posix() for clip in clips.clips]
@@ -98,28 +74,28 @@ def _write_predictions(
         rows.writerow(("stage", "clip", "label", "predicted", "score"))
         for stage in stages:
             for name, true, said, score in zip(names, clips.truth, stage.predicted, stage.score, strict=True):
-                rows.writerow((stage.name, name, labels[true], labels[said], f"{score:.6f}"))
+                rows.writerow((stage.name, name, labels[true], label_name(labels, int(said)), f"{score:.6f}"))
 
 
-def _print_tables(values: dict[str, Any], stages: Sequence[Stage], clips: LabelledClips, out: TextIO) -> None:
-    from kwspot.runtime.intervals import mcnemar_p
-
+def _print_tables(values: dict[str, Any], out: TextIO) -> None:
     rows = values["stages"]
+    step_to = {step["to"]: step for step in values["steps"]}
     print(
         f"{values['bundle']['name']} on {values['data']} ({values['part']}), {values['clips']} clips\n\n"
-        f"{'stage':14}{'correct':>9}{'accuracy':>10}{'95 % interval':>18}{'loss':>8}  changed against the first float",
+        f"{'stage':14}{'correct':>9}{'accuracy':>10}{'95 % interval':>18}{'loss':>8}  the step to it",
         file=out,
     )
-    base = next((stage for stage in stages if stage.name.startswith("float-")), None)
-    for row, stage in zip(rows, stages, strict=True):
+    for row in rows:
         low, high = row["ci95"]
         line = f"{row['name']:14}{row['correct']:9}{row['accuracy']:10.2%}{f'{low:.2%} – {high:.2%}':>18}"
-        if base is not None:
-            line += f"{row['loss_points']:8.2f}"
-        if base is not None and stage is not base:
-            right, base_right = stage.predicted == clips.truth, base.predicted == clips.truth
-            lost, won = int((base_right & ~right).sum()), int((right & ~base_right).sum())
-            line += f"  {lost} right→wrong, {won} wrong→right, McNemar {_p_text(mcnemar_p(lost, won))}"
+        line += f"{'–':>8}" if row["loss_points"] is None else f"{row['loss_points']:8.2f}"
+        if (step := step_to.get(row["name"])) is not None:
+            low, high = step["ci95_points"]
+            line += (
+                f"  from {step['from']}: {step['loss_points']:.2f} points ({low:.2f} to {high:.2f}), "
+                f"{step['right_to_wrong']} right→wrong, {step['wrong_to_right']} wrong→right, "
+                f"McNemar {_p_text(step['mcnemar_p'])}"
+            )
         print(line, file=out)
     width = max(len(label) for label in rows[0]["per_label"])
     print(f"\n{'label':{width}}{'clips':>8}" + "".join(f"{row['name']:>14}" for row in rows), file=out)

@@ -1,0 +1,41 @@
+"""How far a long measurement is, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """Says on stderr what is being done, with the seconds since the start.
+
+    On a terminal a count moves within its line; elsewhere only whole steps are
+    written, so that a log stays short.
+    """
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._moving = sys.stderr.isatty()
+        self._step = ""
+        self._shown_at = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    def step(self, what: str) -> None:
+        """A new step begins."""
+        self._step = what
+        print(f"{self._head()}{what}", file=sys.stderr, flush=True)
+
+    def count(self, done: int, total: int) -> None:
+        """So much of the step is done."""
+        now = time.monotonic()
+        if self._moving and (done == total or now - self._shown_at > 0.2):
+            self._shown_at = now
+            end = "\n" if done == total else ""
+            print(f"\r{self._head()}{self._step}: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+    def _head(self) -> str:
+        return f"{self.seconds:6.1f} s  "
