@@ -40,24 +40,27 @@ class EventWriter:
         for sink in self._sinks:
             sink.close()
 
-    def detection(self, detection: Detection) -> None:
-        """A word was heard."""
+    def detection(self, detection: Detection, **where: str) -> None:
+        """A word was heard; `where` names the stream if there are several at once."""
         self.write(
             "detection",
             label=detection.label,
             score=round(detection.score, 4),
             at_s=self.seconds(detection.at_sample),
             at_sample=detection.at_sample,
+            **where,
         )
 
-    def gap(self, lost_samples: int, at_sample: int) -> None:
-        """Sound was lost; `at_sample` is where listening goes on."""
+    def gap(self, lost_samples: int, at_sample: int, *, cause: str, reset: bool) -> None:
+        """Sound was lost; `at_sample` is where listening goes on, anew if `reset`."""
         self.write(
             "gap",
             lost_samples=lost_samples,
             lost_s=self.seconds(lost_samples),
             at_s=self.seconds(at_sample),
             at_sample=at_sample,
+            cause=cause,
+            reset=reset,
         )
 
     def seconds(self, samples: int) -> float:

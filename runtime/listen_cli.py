@@ -30,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
     source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
-    source.add_argument("--device", metavar="NAME", help="number or part of the name of a microphone")
+    source.add_argument("--device", metavar="NAME", help="number or part of the name of a microphone: kwspot devices")
+    parser.add_argument("--channel", metavar="N", help="of the microphone, from 1, or mean (default: one, or the mean)")
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument(
         "--threshold",
@@ -55,29 +56,45 @@ def _thresholds(texts: Iterable[str]) -> dict[str, float]:
     return thresholds
 
 
+def _channel(text: str | None) -> int | str | None:
+    if text is None or text == "mean":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--channel {text}: expected a number from 1, or mean")
+    return int(text)
+
+
 def main(argv: Sequence[str]) -> int:
     """``kwspot listen``."""
     args = _parser().parse_args(argv)
+    if args.channel is not None and (args.wav or args.stdin):
+        raise ConfigError("--channel is of the microphone; expected neither --wav nor --stdin beside it")
+    thresholds, channel = _thresholds(args.threshold), _channel(args.channel)
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.events import EventWriter
     from kwspot.runtime.listening import Stopped, listen, stopped_by_signals
+    from kwspot.runtime.microphone import Microphone
     from kwspot.runtime.sources import raw_blocks, wav_blocks
     from kwspot.runtime.spotter import KeywordSpotter
 
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
-    spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=_thresholds(args.threshold))
-    events = EventWriter(sys.stdout, rate_hz)
-    with contextlib.suppress(Stopped), stopped_by_signals():
+    device = int(args.device) if args.device and args.device.isdecimal() else args.device
+    with contextlib.suppress(Stopped), stopped_by_signals(), contextlib.ExitStack() as stack:
+        microphone = None
+        if not (args.wav or args.stdin):
+            # It opens while the engine is loaded.
+            microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
+        spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds)
+        events = EventWriter(sys.stdout, rate_hz)
+        stack.callback(events.close)
         if args.wav:
             for path in args.wav:
                 listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path)
         elif args.stdin:
             listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin")
-        else:
-            from kwspot.runtime.microphone import Microphone
-
-            device = int(args.device) if args.device and args.device.isdecimal() else args.device
-            with Microphone(device, rate_hz=rate_hz) as microphone:
-                listen(spotter, microphone, events, "microphone" if device is None else str(device))
+        elif microphone is not None:
+            stack.enter_context(stopped_by_signals(microphone.stop))
+            microphone.wait_until_open()
+            listen(spotter, microphone, events, "microphone" if device is None else str(device))
     return 0

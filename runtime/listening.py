@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.decision import Detection
 from kwspot.runtime.events import EventWriter
-from kwspot.runtime.sources import Gap
+from kwspot.runtime.sources import DeviceBack, DeviceLost, Gap, SourceEvent
 from kwspot.runtime.spotter import KeywordSpotter
 
 Scores = list[tuple[int, NDArray[np.float32]]]
 """(at_sample, float32 (labels,)) of each inference that a block completed."""
+
+
+KEEPS_STATE_MS = 40
+"""A gap up to this long is heard as silence; after a longer one listening starts anew."""
 
 
 class Watcher(Protocol):
@@ -29,7 +33,7 @@ class Watcher(Protocol):
 
 def listen(
     spotter: KeywordSpotter,
-    blocks: Iterable[NDArray[np.int16] | Gap],
+    blocks: Iterable[NDArray[np.int16] | SourceEvent],
     events: EventWriter,
     source: str,
     *,
@@ -43,8 +47,20 @@ def listen(
         What the events call the stream.
     """
     manifest = spotter.bundle.manifest
+    keeps_state_samples = KEEPS_STATE_MS * manifest.features.sample_rate_hz // 1000
     spotter.reset()
     detected = lost_samples = 0
+
+    def hear(block: NDArray[np.int16]) -> int:
+        detections = spotter.push(block)
+        for detection in detections:
+            events.detection(detection)
+        if watchers:
+            scores = spotter.last_scores
+            for watcher in watchers:
+                watcher.watch(block, scores, detections)
+        return len(detections)
+
     try:
         events.write(
             "start",
@@ -54,18 +70,21 @@ def listen(
             words=list(manifest.words),
             sample_rate_hz=manifest.features.sample_rate_hz,
         )
-        for block in blocks:
-            if isinstance(block, Gap):
-                spotter.skip(block.lost_samples)
-                lost_samples += block.lost_samples
-                events.gap(block.lost_samples, spotter.samples_seen)
-                continue
-            detections = spotter.push(block)
-            detected += len(detections)
-            for detection in detections:
-                events.detection(detection)
-            for watcher in watchers:
-                watcher.watch(block, spotter.last_scores, detections)
+        for item in blocks:
+            if isinstance(item, Gap):
+                lost_samples += item.lost_samples
+                reset = item.lost_samples > keeps_state_samples
+                events.gap(item.lost_samples, spotter.samples_seen + item.lost_samples, cause=item.cause, reset=reset)
+                if reset:
+                    spotter.skip(item.lost_samples)
+                else:
+                    detected += hear(np.zeros(item.lost_samples, np.int16))
+            elif isinstance(item, DeviceLost):
+                events.write("device_lost", reason=item.reason, **_place(spotter, events))
+            elif isinstance(item, DeviceBack):
+                events.write("device_back", device=item.name, away_s=item.away_s, **_place(spotter, events))
+            else:
+                detected += hear(item)
     finally:
         events.write(
             "stop",
@@ -77,18 +96,33 @@ def listen(
         )
 
 
+def _place(spotter: KeywordSpotter, events: EventWriter) -> dict[str, float]:
+    return {"at_s": events.seconds(spotter.samples_seen), "at_sample": spotter.samples_seen}
+
+
 class Stopped(BaseException):
     """SIGINT or SIGTERM; not an Exception, so that nothing between takes it for an error."""
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Within, SIGINT and SIGTERM raise :class:`Stopped`."""
+def stopped_by_signals(stop: Callable[[], None] | None = None) -> Iterator[None]:
+    """Within, SIGINT and SIGTERM raise :class:`Stopped`.
 
-    def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise Stopped
+    Parameters
+    ----------
+    stop
+        Called instead by the first of them, for a source that can end between two blocks.
+    """
+    stopping = False
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stop is None or stopping:
+            raise Stopped
+        stopping = True
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

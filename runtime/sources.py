@@ -19,9 +19,27 @@ BLOCK_SAMPLES = 1280
 
 
 class Gap(NamedTuple):
-    """Sound that a source lost, in its place in the stream."""
+    """Sound that a source lost, in its place in the stream; `cause` says how."""
 
     lost_samples: int
+    cause: str
+
+
+class DeviceLost(NamedTuple):
+    """A source has vanished or hangs; it is opened again until it is back."""
+
+    reason: str
+
+
+class DeviceBack(NamedTuple):
+    """A source is back; the gap in its sound comes next."""
+
+    name: str
+    away_s: float
+
+
+SourceEvent = Gap | DeviceLost | DeviceBack
+"""What a source yields besides blocks."""
 
 
 def wav_blocks(
