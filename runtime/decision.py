@@ -81,7 +81,10 @@ class DecisionSettings:
 
 
 class Decision:
-    """Scores in, detections out; any slicing of the scores gives the same detections."""
+    """Scores in, detections out; any slicing of the scores gives the same detections.
+
+    A hop takes constant time, and nothing is allocated until a word fires.
+    """
 
     def __init__(
         self, settings: DecisionSettings, labels: Sequence[str], *, score_hop_samples: int, sample_rate_hz: int
@@ -89,39 +92,42 @@ class Decision:
         self._labels = tuple(labels)
         self._rate = sample_rate_hz
         hop_ms = 1000.0 * score_hop_samples / sample_rate_hz
-        self._recent = np.zeros((max(1, round(settings.smoothing_ms / hop_ms)), len(labels)), np.float32)
+        self._span = max(1, round(settings.smoothing_ms / hop_ms))
+        self._recent = np.zeros((self._span, len(labels)), np.float32)
+        self._total = np.zeros(len(labels), np.float32)
         self._refractory_samples = round(settings.refractory_ms * sample_rate_hz / 1000)
         # Above 1 nothing fires.
+        self._thresholds = [
+            2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
+            for label in labels
+        ]
         self._fires_from_sample = 0
-        self._thresholds = np.array(
-            [
-                2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
-                for label in labels
-            ],
-            np.float32,
-        )
         self.reset()
 
     def push(self, scores: NDArray[np.float32], at_sample: int) -> list[Detection]:
         """Take the scores of one hop, float32 (labels,), that were decided at `at_sample`."""
-        self._recent[self._count % len(self._recent)] = scores
+        self._recent[self._count % self._span] = scores
         self._count += 1
-        if self._count < len(self._recent):
+        if self._count < self._span:
             return []
-        mean = self._recent.mean(axis=0)
-        reached = mean >= self._thresholds
-        self._armed |= ~reached
-        best = int(mean.argmax())
-        if not (reached[best] and self._armed[best]) or at_sample < self._fires_from_sample:
+        # The whole span is summed anew: it is short, and a sum that is carried along would drift.
+        total, span, thresholds = self._total, self._span, self._thresholds
+        np.add.reduce(self._recent, 0, None, total)
+        if self._fired:
+            self._fired = [label for label in self._fired if total.item(label) / span >= thresholds[label]]
+        best = int(total.argmax())
+        score = total.item(best) / span
+        if score < thresholds[best] or best in self._fired or at_sample < self._fires_from_sample:
             return []
-        self._armed[best] = False
+        self._fired.append(best)
         self._fires_from_sample = at_sample + self._refractory_samples
-        return [Detection(self._labels[best], float(mean[best]), at_sample, self._rate)]
+        return [Detection(self._labels[best], score, at_sample, self._rate)]
 
     def reset(self) -> None:
         """Forget all scores, after a gap in the sound; the refractory time goes on."""
         self._count = 0
-        self._armed = np.ones(len(self._labels), bool)
+        self._fired: list[int] = []
+        """Labels that fired and have not fallen below their thresholds since."""
 
     def rewind(self) -> None:
         """A new stream, whose clock starts at 0."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import AudioFormatError
@@ -18,6 +18,8 @@ from kwspot.runtime.spec import INT16_FULL_SCALE, FeatureSpec
 _SLANEY_HZ_PER_MEL = 200.0 / 3.0
 _SLANEY_LOG_START_HZ = 1000.0
 _SLANEY_LOG_STEP = np.log(6.4) / 27.0
+
+_INT16 = np.dtype(np.int16)
 
 
 def _hz_to_mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,6 +67,20 @@ def dct_matrix(coefficients: int, size: int) -> NDArray[np.float64]:
     return matrix
 
 
+_Product = tuple[slice, slice, NDArray[np.float32]]
+"""Bands, parts of the spectrum, and the matrix (bands, parts) between them."""
+
+
+def _heard_parts(filters: NDArray[np.float32], bands: slice) -> list[_Product]:
+    """The product that gives these bands, over no more than they hear; none if there are no such bands."""
+    rows = filters[bands]
+    heard = np.flatnonzero(rows.any(axis=0))
+    if not heard.size:
+        return []
+    parts = slice(int(heard[0]), int(heard[-1]) + 1)
+    return [(bands, parts, np.ascontiguousarray(rows[:, parts]))]
+
+
 class _Tables:
     """What depends on the spec alone."""
 
@@ -73,11 +89,14 @@ class _Tables:
         # A periodic Hann window, as librosa's and SciPy's `fftbins=True`; full scale folded in.
         hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n)
         self.window = hann / INT16_FULL_SCALE
-        filters = mel_filters(spec)
-        heard = np.flatnonzero(filters.any(axis=0))
-        # Bins that no filter hears are left out of the product.
-        self.first_bin, self.end_bin = int(heard[0]), int(heard[-1]) + 1
-        self.filters = np.ascontiguousarray(filters[:, self.first_bin : self.end_bin])
+        # Each column twice, for the squares of the real and the imaginary part: adding them is left to the product.
+        filters = np.repeat(mel_filters(spec), 2, axis=1).astype(np.float32)
+        self.parts = filters.shape[1]
+        # Low bands hear few bins and high bands many, so two products over the bins that are heard cost half of one.
+        splits = [
+            _heard_parts(filters, slice(0, i)) + _heard_parts(filters, slice(i, None)) for i in range(len(filters))
+        ]
+        self.products = min(splits, key=lambda split: sum(matrix.size for _, _, matrix in split))
         self.dct = dct_matrix(spec.coefficients, spec.mel_bands) if spec.kind == "mfcc" else None
 
 
@@ -87,7 +106,7 @@ def _tables(spec: FeatureSpec) -> _Tables:
 
 
 def _checked(samples: NDArray[np.int16]) -> NDArray[np.int16]:
-    if not isinstance(samples, np.ndarray) or samples.dtype != np.int16 or samples.ndim != 1:
+    if not isinstance(samples, np.ndarray) or samples.dtype != _INT16 or samples.ndim != 1:
         seen = f"{samples.dtype}, shape {samples.shape}" if isinstance(samples, np.ndarray) else type(samples).__name__
         raise AudioFormatError(
             f"sound is {seen}; expected a numpy array of int16, shape (n,): convert it "
@@ -96,22 +115,55 @@ def _checked(samples: NDArray[np.int16]) -> NDArray[np.int16]:
     return samples
 
 
-def _frames(windows: NDArray[np.int16], spec: FeatureSpec) -> NDArray[np.float32]:
-    """Features of windows, int16 (k, window_samples) -> float32 (k, coefficients).
+class _Frames:
+    """Features of a fixed number of windows, with all buffers bound once.
 
     A row must not depend, to the last bit, on how many rows come with it. BLAS
-    chooses its kernel by the shape of the product, so the two products below
-    are stacks of matrix times vector (one and the same shape for each row),
-    still in one call.
+    chooses its kernel by the shape of the product, so the products are stacks
+    of matrix times vector (one and the same shape for each row), still in one
+    call.
+
+    The transform runs in float64: in float32 its rounding alone is 1e-3
+    decibels in a quiet band beside a loud one. Behind it float32 is enough.
+
+    Parameters
+    ----------
+    sound
+        float64 (n,), n >= spec.samples_in(count), on the scale of int16; it is
+        read anew at each call.
     """
-    tables = _tables(spec)
-    spectrum = np.fft.rfft(windows * tables.window)[:, tables.first_bin : tables.end_bin]
-    power = spectrum.real**2 + spectrum.imag**2  # (k, bins)
-    mel = np.matmul(tables.filters, power[:, :, None])  # (k, mel_bands, 1)
-    decibels = 10.0 * np.log10(np.maximum(mel, spec.log_floor))
-    if tables.dct is not None:
-        decibels = np.matmul(tables.dct, decibels)  # (k, coefficients, 1)
-    return decibels[:, :, 0].astype(np.float32)
+
+    def __init__(self, spec: FeatureSpec, sound: NDArray[np.float64], count: int) -> None:
+        self._tables = _tables(spec)
+        step = sound.strides[0]
+        shape = count, spec.window_samples
+        self._windows = as_strided(sound, shape, (spec.hop_samples * step, step), writeable=False)
+        self._windowed = np.empty(shape)
+        self._parts = np.empty((count, self._tables.parts), np.float32)
+        mel = np.zeros((count, spec.mel_bands, 1), np.float32)
+        self._mel_as_columns, self._mel = mel, mel[:, :, 0]
+        self._products = [
+            (matrix, self._parts[:, parts, None], mel[:, bands]) for bands, parts, matrix in self._tables.products
+        ]
+        # As whole arrays: numpy takes longer to spread a scalar than to read these.
+        self._floor = np.full_like(self._mel, spec.log_floor)
+        self._decibels_per_neper = np.full_like(self._mel, 10.0 / np.log(10.0))
+
+    def __call__(self) -> NDArray[np.float32]:
+        """The features of the sound as it is now, float32 (count, coefficients), an array of its own."""
+        tables, parts, mel = self._tables, self._parts, self._mel
+        np.multiply(self._windows, tables.window, out=self._windowed)
+        spectrum = np.fft.rfft(self._windowed)  # complex128 (count, window_samples // 2 + 1)
+        parts[...] = spectrum.view(np.float64)  # (count, parts): real, imaginary, real, …
+        np.square(parts, out=parts)
+        for filters, heard, bands in self._products:
+            np.matmul(filters, heard, out=bands)  # (count, bands, 1)
+        np.maximum(mel, self._floor, out=mel)
+        np.log(mel, out=mel)
+        decibels = np.multiply(mel, self._decibels_per_neper)
+        if tables.dct is None:
+            return decibels
+        return np.matmul(tables.dct, decibels.astype(np.float64)[:, :, None])[:, :, 0].astype(np.float32)
 
 
 def mfcc(samples: NDArray[np.int16], spec: FeatureSpec) -> NDArray[np.float32]:
@@ -151,7 +203,11 @@ def mfcc(samples: NDArray[np.int16], spec: FeatureSpec) -> NDArray[np.float32]:
     count = spec.frames_in(_checked(samples).shape[0])
     if count == 0:
         return np.empty((0, spec.coefficients), np.float32)
-    return _frames(sliding_window_view(samples, spec.window_samples)[:: spec.hop_samples][:count], spec)
+    return _Frames(spec, samples.astype(np.float64), count)()
+
+
+_MOST_FRAMES_AT_ONCE = 16
+"""More share no cost of a call that matters, and the buffers of a stream stay below 200 kB."""
 
 
 class StreamingMfcc:
@@ -159,22 +215,52 @@ class StreamingMfcc:
 
     However the sound is sliced, the frames pushed out, put together, equal
     ``mfcc(all_of_it, spec)`` to the last bit.
+
+    Parameters
+    ----------
+    group
+        Frames are held back until so many are complete, and come in multiples
+        of it: a model that runs every `group` frames has no use for one before,
+        and a call of numpy costs as much as a frame.
     """
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: FeatureSpec, *, group: int = 1) -> None:
         self.spec = spec
-        self._rest = np.empty(0, np.int16)
+        self._group = group
+        self._hop, self._window = spec.hop_samples, spec.window_samples
+        most = group * max(1, _MOST_FRAMES_AT_ONCE // group)
+        self._piece = most * self._hop
+        """So much sound at once completes `most` frames at the most, whatever was held back."""
+        self._sound = np.empty(self._piece + group * self._hop + self._window)
+        self._filled = 0
+        self._by_count: dict[int, _Frames] = {}
         self._no_frames = np.empty((0, spec.coefficients), np.float32)
 
     def push(self, block: NDArray[np.int16]) -> NDArray[np.float32]:
         """Take sound, int16 (n,), and return the frames it completes, float32 (k, coefficients)."""
-        block = _checked(block)
-        sound = np.concatenate((self._rest, block)) if self._rest.size else block
-        count = self.spec.frames_in(sound.shape[0])
-        # A copy, so that a caller may use its block again.
-        self._rest = sound[count * self.spec.hop_samples :].copy()
-        return mfcc(sound, self.spec) if count else self._no_frames
+        size = _checked(block).shape[0]
+        if size <= self._piece:
+            return self._push_piece(block, size)
+        pieces = [block[start : start + self._piece] for start in range(0, size, self._piece)]
+        return np.concatenate([self._push_piece(piece, piece.shape[0]) for piece in pieces])
+
+    def _push_piece(self, block: NDArray[np.int16], size: int) -> NDArray[np.float32]:
+        filled = self._filled + size
+        self._sound[self._filled : filled] = block
+        complete = (filled - self._window) // self._hop + 1
+        count = complete - complete % self._group
+        if count <= 0:
+            self._filled = filled
+            return self._no_frames
+        frames = self._by_count.get(count)
+        if frames is None:
+            frames = self._by_count[count] = _Frames(self.spec, self._sound, count)
+        features = frames()
+        used = count * self._hop
+        self._filled = filled - used
+        self._sound[: self._filled] = self._sound[used:filled]
+        return features
 
     def reset(self) -> None:
         """Forget all sound."""
-        self._rest = np.empty(0, np.int16)
+        self._filled = 0

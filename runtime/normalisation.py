@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.quantisation import RowQuantiser
 
 # In decibels. A coefficient that hardly varies carries nothing; dividing by its deviation would blow up noise.
 _SMALLEST_DEVIATION = 1e-2
@@ -55,6 +56,11 @@ class Normalisation:
         """Frames, float32 (..., C), normalised, float32 of the same shape."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return ((frames - mean) / std).astype(np.float32, copy=False)
+
+    def quantiser(self, scale: float, zero_point: int) -> RowQuantiser:
+        """``quantise(self.apply(frames), scale, zero_point)`` in one step, for the hops of a stream."""
+        mean, std = np.asarray(self.mean), np.asarray(self.std)
+        return RowQuantiser(1.0 / (std * scale), zero_point - mean / (std * scale))
 
     def to_dict(self) -> dict[str, list[float]]:
         """As plain values, for TOML and JSON."""
