@@ -9,7 +9,9 @@ from kwspot.runtime.errors import ConfigError
 
 SUBCOMMANDS = {
     "accuracy": ("kwspot.benchmarks.accuracy_cli", "what each form of the model gets right on the same clips"),
+    "engines": ("kwspot.benchmarks.engines_cli", "the same sound through every engine, event by event"),
     "latency": ("kwspot.benchmarks.latency_cli", "what a hop, an hour and a start cost, for each engine"),
+    "report": ("kwspot.benchmarks.report_cli", "one page: what a model loses and costs, step by step"),
 }
 """Subcommand → (module with ``main(argv) -> int``, one line of help)."""
 
