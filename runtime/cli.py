@@ -38,6 +38,8 @@ EXTRA_OF = {
     "tflite_runtime": "tflite",
     "sounddevice": "mic",
     "scipy": "bench",
+    "paho": "mqtt",
+    "wyoming": "wyoming",
 }
 
 EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130

@@ -102,6 +102,8 @@ class Decision:
             for label in labels
         ]
         self._fires_from_sample = 0
+        self._fired: list[int] = []
+        """Labels that fired and have not fallen below their thresholds since."""
         self.reset()
 
     def push(self, scores: NDArray[np.float32], at_sample: int) -> list[Detection]:
@@ -112,7 +114,7 @@ class Decision:
             return []
         # The whole span is summed anew: it is short, and a sum that is carried along would drift.
         total, span, thresholds = self._total, self._span, self._thresholds
-        np.add.reduce(self._recent, 0, None, total)
+        np.add.reduce(self._recent, axis=0, out=total)
         if self._fired:
             self._fired = [label for label in self._fired if total.item(label) / span >= thresholds[label]]
         best = int(total.argmax())
@@ -123,11 +125,25 @@ class Decision:
         self._fires_from_sample = at_sample + self._refractory_samples
         return [Detection(self._labels[best], score, at_sample, self._rate)]
 
+    @property
+    def averaged_scores(self) -> int:
+        """How many scores a mean is of."""
+        return self._span
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Word → threshold."""
+        pairs = zip(self._labels, self._thresholds, strict=True)
+        return {label: threshold for label, threshold in pairs if label not in BACKGROUND_LABELS}
+
+    def set_threshold(self, word: str, threshold: float) -> None:
+        """From the next scores on."""
+        self._thresholds[self._labels.index(word)] = threshold
+
     def reset(self) -> None:
         """Forget all scores, after a gap in the sound; the refractory time goes on."""
         self._count = 0
-        self._fired: list[int] = []
-        """Labels that fired and have not fallen below their thresholds since."""
+        self._fired = []
 
     def rewind(self) -> None:
         """A new stream, whose clock starts at 0."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TextIO
 
 from kwspot.runtime.decision import Detection
+from kwspot.runtime.sinks import QueuedSink
 
 
 class EventSink(Protocol):
@@ -34,6 +35,11 @@ class EventWriter:
         self._stream.flush()
         for sink in self._sinks:
             sink.put(content)
+
+    def losses(self) -> dict[str, dict[str, int]]:
+        """For the totals: how many events each sink has dropped, if any did."""
+        dropped = {sink.name: sink.dropped for sink in self._sinks if isinstance(sink, QueuedSink) and sink.dropped}
+        return {"dropped_events": dropped} if dropped else {}
 
     def close(self) -> None:
         """Close the sinks; the stream is the caller's."""

@@ -9,8 +9,13 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.outputs import add_options
+
+if TYPE_CHECKING:
+    from kwspot.runtime.reloading import Begun
 
 DEFAULT_BUNDLE = "commands"
 
@@ -31,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
     source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
     source.add_argument("--device", metavar="NAME", help="number or part of the name of a microphone: kwspot devices")
+    source.add_argument("--wyoming", metavar="tcp://HOST:PORT", help="serve sound from Wyoming clients: Home Assistant")
     parser.add_argument("--channel", metavar="N", help="of the microphone, from 1, or mean (default: one, or the mean)")
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument(
@@ -40,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORD=0.8",
         help="score from which a word fires; may be given several times",
     )
+    add_options(parser)
     return parser
 
 
@@ -66,14 +73,23 @@ def _channel(text: str | None) -> int | str | None:
 
 def main(argv: Sequence[str]) -> int:
     """``kwspot listen``."""
-    args = _parser().parse_args(argv)
-    if args.channel is not None and (args.wav or args.stdin):
-        raise ConfigError("--channel is of the microphone; expected neither --wav nor --stdin beside it")
+    from kwspot.runtime.listen_config import arguments
+    from kwspot.runtime.reloading import listen_until_stopped
+
+    listen_until_stopped(lambda: arguments(_parser(), argv), _listen)
+    return 0
+
+
+def _listen(args: argparse.Namespace, begun: Begun) -> None:
+    """Listen as `args` say, to the end or a signal."""
+    if args.channel is not None and (args.wav or args.stdin or args.wyoming):
+        raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
     thresholds, channel = _thresholds(args.threshold), _channel(args.channel)
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.events import EventWriter
     from kwspot.runtime.listening import Stopped, listen, stopped_by_signals
     from kwspot.runtime.microphone import Microphone
+    from kwspot.runtime.outputs import opened
     from kwspot.runtime.sources import raw_blocks, wav_blocks
     from kwspot.runtime.spotter import KeywordSpotter
 
@@ -81,20 +97,37 @@ def main(argv: Sequence[str]) -> int:
     rate_hz = bundle.manifest.features.sample_rate_hz
     device = int(args.device) if args.device and args.device.isdecimal() else args.device
     with contextlib.suppress(Stopped), stopped_by_signals(), contextlib.ExitStack() as stack:
+        if args.wyoming:
+            from kwspot.runtime.wyoming_server import WyomingServer, wyoming_address
+
+            address = wyoming_address(args.wyoming)
+            outputs = stack.enter_context(opened(args, None, live=True))
+            events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks])
+            server = WyomingServer(
+                *address,
+                lambda: KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds),
+                events,
+                alive=outputs.alive,
+            )
+            stack.enter_context(stopped_by_signals(server.stop))
+            server.run()
+            return
         microphone = None
         if not (args.wav or args.stdin):
             # It opens while the engine is loaded.
             microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
         spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds)
-        events = EventWriter(sys.stdout, rate_hz)
-        stack.callback(events.close)
+        outputs = stack.enter_context(opened(args, spotter, live=not args.wav))
+        events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks])
+        watchers = outputs.watchers
         if args.wav:
             for path in args.wav:
-                listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path)
+                listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path, watchers=watchers)
         elif args.stdin:
-            listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin")
+            listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin", watchers=watchers)
         elif microphone is not None:
+            microphone.alive = outputs.alive
             stack.enter_context(stopped_by_signals(microphone.stop))
             microphone.wait_until_open()
-            listen(spotter, microphone, events, "microphone" if device is None else str(device))
-    return 0
+            name = "microphone" if device is None else str(device)
+            listen(spotter, microphone, events, name, watchers=watchers)

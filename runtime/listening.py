@@ -93,6 +93,7 @@ def listen(
             at_s=events.seconds(spotter.samples_seen),
             detections=detected,
             lost_samples=lost_samples,
+            **events.losses(),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,8 @@ class Microphone:
         self._stopping = False
         self._is_open = False
         self._heard_until_s = 0.0
+        self.alive: Callable[[], None] = lambda: None
+        """Called at least five times a second while iterating or waiting for the device."""
         self.name = "microphone"
         """Of the device, once it is open."""
 
@@ -108,6 +110,7 @@ class Microphone:
         assert self._link is not None
         deadline_s = self._captures.now_s() + timeout_s
         while not self._stopping:
+            self.alive()
             left_s = deadline_s - self._captures.now_s()
             if left_s <= 0:
                 return None
@@ -203,6 +206,7 @@ class Microphone:
     def _wait(self, seconds: float) -> None:
         until_s = self._captures.now_s() + seconds
         while not self._stopping and (left_s := until_s - self._captures.now_s()) > 0:
+            self.alive()
             self._captures.sleep(min(left_s, _NOTICES_STOP_S))
 
 

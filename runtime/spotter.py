@@ -72,6 +72,20 @@ class KeywordSpotter:
             (self._stretch_start + self._spec.samples_in(frames_seen), scores) for frames_seen, scores in self._last
         ]
 
+    @property
+    def averaged_scores(self) -> int:
+        """How many of the last scores make the mean that is compared with a threshold."""
+        return self._decision.averaged_scores
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Word → threshold, as it is now."""
+        return self._decision.thresholds
+
+    def set_threshold(self, word: str, threshold: float) -> None:
+        """Let a word fire from another score on, 0 to 1."""
+        self._decision.set_threshold(word, threshold)
+
     def push(self, block: NDArray[np.int16]) -> list[Detection]:
         """Take sound, int16 (n,) at the bundle's rate, and return what it completes.
 
