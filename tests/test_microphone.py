@@ -1,102 +1,248 @@
-"""The microphone, through the real PortAudio and ALSA: a PulseAudio daemon of the test's own plays a stream into it."""
+"""The microphone through the real PortAudio and ALSA: what it hears, and what becomes of it when something fails."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from virtual_microphone import BLOCK_SAMPLES, RATE_HZ, Listener, Player, Pulse
 
-from kwspot.runtime.errors import DeviceError
-from kwspot.runtime.microphone import Microphone
+from kwspot.runtime import capture_link
+from kwspot.runtime.microphone import Microphone, microphone_blocks
 from kwspot.runtime.recordings import DataFolder, read_sound
 from kwspot.runtime.sources import Gap
 from kwspot.runtime.spotter import KeywordSpotter
 
-RATE_HZ = 16_000
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
+POSITIONS = np.arange(-30_000, 30_000).astype(np.int16)
+"""A sound whose samples say where they are, modulo 60,000."""
 
 
 @pytest.fixture
-def pulse_microphone(tmp_path):
-    """Environment in which ALSA's default and "pmic" are a pipe, and the pipe: 16-bit mono at 16 kHz goes in."""
-    if shutil.which("pulseaudio") is None:
-        pytest.skip("pulseaudio is not installed: sudo apt install pulseaudio libasound2-plugins")
-    socket, pipe = tmp_path / "s.sock", tmp_path / "pipe"
-    environment = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
-    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=yes", "--realtime=no"]
-    command += ["--high-priority=no", "-L", f"module-native-protocol-unix socket={socket} auth-anonymous=1"]
-    command += ["-L", f"module-pipe-source source_name=pmic file={pipe} rate={RATE_HZ} channels=1 format=s16le"]
-    config = tmp_path / "asound.conf"
+def pulse(tmp_path):
+    server = Pulse(tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def listening():
+    """Starts listeners, and ends those that a failed test has left."""
+    listeners = []
+
+    def start(*args) -> Listener:
+        listeners.append(Listener(*args))
+        return listeners[-1]
+
+    yield start
+    for listener in listeners:
+        listener.kill()
+
+
+@pytest.fixture
+def playing():
+    players = []
+
+    def start(*args, **kwargs) -> Player:
+        players.append(Player(*args, **kwargs))
+        return players[-1]
+
+    yield start
+    for player in players:
+        player.close()
+
+
+@pytest.fixture
+def busy_cores():
+    """Both cores kept busy, and one more."""
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range((os.cpu_count() or 1) + 1)]
+    yield
+    for burner in burners:
+        burner.kill()
+        burner.wait()
+
+
+@pytest.fixture(scope="module")
+def words(tone_folder) -> np.ndarray:
+    """A word every second and a half."""
+    clips = DataFolder(tone_folder).clips("test", ["low", "high"])
+    pause = np.zeros(RATE_HZ // 2, np.int16)
+    parts = [part for clip in clips[:: len(clips) // 6] for part in (pause, read_sound(clip.path, RATE_HZ))]
+    return np.concatenate(parts)
+
+
+def detections_of(events) -> list[tuple[str, float, int]]:
+    return [(e["label"], e["score"], e["at_sample"]) for e in events if e["event"] == "detection"]
+
+
+def expected_of(bundle, sound) -> list[tuple[str, float, int]]:
+    return [(d.label, round(d.score, 4), d.at_sample) for d in KeywordSpotter(bundle).push(sound)]
+
+
+def test_the_events_of_a_fifo_are_those_of_the_file_to_the_sample(
+    tmp_path, tiny_bundle, words, listening, playing, busy_cores
+):
+    fifo, config = tmp_path / "fifo", tmp_path / "asound.conf"
+    os.mkfifo(fifo)
     config.write_text(
         "</usr/share/alsa/alsa.conf>\n"
-        f'pcm.pmic {{ type pulse server "unix:{socket}" device "pmic" }}\n'
-        f'ctl.pmic {{ type pulse server "unix:{socket}" }}\n'
-        'pcm.!default "pmic"\n'
+        f'pcm.fifomic {{ type file slave.pcm "null" file "/dev/null" infile "{fifo}" format "raw" }}\n'
+        'pcm.!default "fifomic"\n'
     )
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as daemon:
-        try:
-            wait_for(lambda: socket.exists() and pipe.exists())
-            yield {**environment, "ALSA_CONFIG_PATH": str(config)}, pipe
-        finally:
-            daemon.terminate()
-
-
-def play(pipe: Path, sound: np.ndarray, stop: threading.Event) -> None:
-    """Write sound into the pipe in real time, then silence until told to stop."""
-    step = RATE_HZ // 50
-    with pipe.open("wb", buffering=0) as file:
-        began = time.monotonic()
-        written = 0
-        while not stop.is_set():
-            block = sound[written : written + step]
-            file.write(np.pad(block, (0, step - len(block))).tobytes())
-            written += step
-            time.sleep(max(0.0, began + written / RATE_HZ - time.monotonic()))
-
-
-def test_a_stream_through_portaudio_gives_the_labels_of_the_file(tiny_bundle, tone_folder, pulse_microphone):
-    environment, pipe = pulse_microphone
-    rng = np.random.default_rng(5)
-    clips = rng.permutation(np.array(DataFolder(tone_folder).clips("test", ["low", "high"]), dtype=object))[:6]
-    pause = np.zeros(RATE_HZ // 2, np.int16)
-    parts = [part for clip in clips for part in (pause, read_sound(clip.path, RATE_HZ))]
-    sound = np.concatenate([pause, pause, *parts])
-    expected = [detection.label for detection in KeywordSpotter(tiny_bundle).push(sound)]
+    sound = np.concatenate([words, np.zeros(RATE_HZ, np.int16)])
+    expected = expected_of(tiny_bundle, sound)
     assert len(expected) >= 5
+    keep = os.open(fifo, os.O_RDWR)  # so that ALSA does not wait for a writer
+    try:
+        listener = listening(tiny_bundle.path, {"ALSA_CONFIG_PATH": str(config)}, "--device", "fifomic")
+        listener.wait_for("start")
+        player = playing(fifo, sound, repeat=False)
+        assert player.played.wait(120)
+        listener.wait_for("detection", len(expected))
+        stop = listener.stop()
+    finally:
+        os.close(keep)
+    assert detections_of(listener.events) == expected
+    assert stop["samples"] >= len(sound)
+    assert stop["lost_samples"] == 0
 
-    command = [sys.executable, "-m", "kwspot.runtime.cli", "listen", str(tiny_bundle.path), "--device", "pmic"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    events = [json.loads(process.stdout.readline())]
-    assert events[0]["event"] == "start"
-    stop = threading.Event()
-    player = threading.Thread(target=play, args=(pipe, sound, stop))
-    player.start()
-    time.sleep(len(sound) / RATE_HZ + 1.0)
-    process.send_signal(signal.SIGINT)
-    output, error = process.communicate(timeout=20)
-    stop.set()
-    player.join()
-    events += [json.loads(line) for line in output.splitlines()]
-    assert process.returncode == 0, error
-    assert [event["label"] for event in events if event["event"] == "detection"] == expected
-    assert events[-1]["event"] == "stop"
-    assert events[-1]["samples"] >= len(sound)
+
+def test_pulseaudio_loses_no_sample_while_the_cores_are_busy(
+    tiny_bundle, words, pulse, playing, monkeypatch, busy_cores
+):
+    for name, value in pulse.settings.items():
+        monkeypatch.setenv(name, value)
+    marked = np.concatenate([POSITIONS[:4000], words])
+    heard = np.empty(0, np.int16)
+    live = KeywordSpotter(tiny_bundle)
+    found = []
+    with Microphone("pmic") as microphone:
+        player = None
+        for block in microphone:
+            player = player or playing(pulse.pipe, marked, repeat=False)
+            assert isinstance(block, np.ndarray), block
+            heard = np.concatenate([heard, block])
+            found += [(d.label, round(d.score, 4), d.at_sample) for d in live.push(block)]
+            if player.played.is_set() and len(heard) > len(marked) + 2 * RATE_HZ:
+                break
+    (start,) = (i for i in np.flatnonzero(heard == marked[0]) if (heard[i : i + 4000] == marked[:4000]).all())
+    np.testing.assert_array_equal(heard[start : start + len(marked)], marked)
+    assert found == expected_of(tiny_bundle, heard)
+    assert len(found) >= 5
+
+
+def test_a_daemon_that_is_killed_and_restarted(tiny_bundle, words, pulse, listening, playing):
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("start")
+    began = time.monotonic()
+    playing(pulse.pipe, words)
+    listener.wait_for("detection", 2)
+    pulse.kill()
+    lost = listener.wait_for("device_lost")
+    assert lost["at_sample"] > 0
+    pulse.start()
+    playing(pulse.pipe, words)
+    back = listener.wait_for("device_back")
+    gap = listener.wait_for("gap")
+    assert gap["cause"] == "device lost"
+    assert gap["reset"]
+    assert abs(gap["lost_s"] - back["away_s"]) < 0.2
+    listener.wait_for_detection_after("device_back")
+    stop = listener.stop()
+    assert abs(stop["at_s"] - (time.monotonic() - began)) < 3
+    assert len(listener.all("device_lost")) == 1
+
+
+def test_a_writer_that_stops_for_five_seconds(tiny_bundle, words, pulse, listening, playing):
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("start")
+    player = playing(pulse.pipe, words)
+    listener.wait_for("detection", 2)
+    player.pause()
+    paused = time.monotonic()
+    lost = listener.wait_for("device_lost")
+    assert lost["reason"] == "no sound for 3 s"
+    time.sleep(max(0.0, paused + 5 - time.monotonic()))
+    player.resume()
+    back = listener.wait_for("device_back")
+    assert 4 < back["away_s"] < time.monotonic() - paused + 1
+    assert listener.wait_for("gap")["lost_s"] == pytest.approx(back["away_s"], abs=0.2)
+    listener.wait_for_detection_after("device_back")
+    listener.stop()
+
+
+def test_stopped_while_the_device_hangs(tiny_bundle, words, pulse, listening, playing):
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("start")
+    player = playing(pulse.pipe, words)
+    listener.wait_for("detection")
+    player.pause()
+    time.sleep(1.0)  # hangs, and has not been noticed yet
+    assert listener.stop()["detections"] >= 1
+
+    player.resume()
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("detection")
+    player.pause()
+    lost = listener.wait_for("device_lost")
+    time.sleep(1.0)
+    stop = listener.stop()
+    # The time away is accounted for, though the device never came back.
+    (gap,) = listener.all("gap")
+    assert gap["lost_s"] > 3.5
+    assert stop["samples"] == lost["at_sample"] + gap["lost_samples"]
+    assert not listener.all("device_back")
+
+
+def test_a_slow_consumer_is_told_exactly_what_it_missed(pulse, playing, monkeypatch):
+    for name, value in pulse.settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(capture_link, "QUEUE_BYTES", 40_000)
+    playing(pulse.pipe, POSITIONS)
+    at = None
+    missed = 0
+    heard_after = 0
+    with Microphone() as microphone:
+        for number, item in enumerate(microphone):
+            if isinstance(item, Gap):
+                assert item.cause == "queue full"
+                assert at is not None
+                missed += item.lost_samples
+                at += item.lost_samples
+                continue
+            where = item.astype(np.int64) + 30_000
+            if at is not None:
+                assert where[0] == at % 60_000
+            np.testing.assert_array_equal(where, (where[0] + np.arange(len(where))) % 60_000)
+            at = int(where[-1]) + 1
+            heard_after += missed > 0
+            if number == 10:
+                time.sleep(3.0)  # the queue holds about 0.7 s
+            if heard_after > 10:
+                break
+    assert RATE_HZ < missed < 4 * RATE_HZ
+    assert missed % BLOCK_SAMPLES == 0
+
+
+def test_the_four_lines_of_python_get_zeros_for_what_was_lost(pulse, playing, monkeypatch):
+    for name, value in pulse.settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(capture_link, "QUEUE_BYTES", 40_000)
+    playing(pulse.pipe, np.full(RATE_HZ, 7, np.int16))
+    blocks = microphone_blocks()
+    for _ in range(10):
+        assert (next(blocks) == 7).any()
+    time.sleep(2.0)
+    with pytest.warns(RuntimeWarning, match="queue full"):
+        assert any((next(blocks) == 0).all() for _ in range(100))
+    blocks.close()
 
 
 def test_no_microphone_is_one_line_that_says_what_else_there_is(tmp_path, tiny_bundle):
@@ -105,74 +251,56 @@ def test_no_microphone_is_one_line_that_says_what_else_there_is(tmp_path, tiny_b
         pytest.skip("this machine has a sound card")
     config = tmp_path / "asound.conf"
     config.write_text("</usr/share/alsa/alsa.conf>\n")
-    command = [sys.executable, "-m", "kwspot.runtime.cli", "listen", str(tiny_bundle.path)]
-    environment = {**os.environ, "ALSA_CONFIG_PATH": str(config)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "no microphone was found; plug one in, or use --wav FILE or --stdin" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    assert not done.stdout
+    for command in (["listen", str(tiny_bundle.path)], ["devices"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "kwspot.runtime.cli", *command],
+            env={**os.environ, "ALSA_CONFIG_PATH": str(config)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "no microphone was found; plug one in, or use --wav FILE or --stdin" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert not done.stdout
 
 
-class Stalled:
-    """Stands in for the stream: the callback is called by the test."""
+def test_devices_and_a_wrong_name(tiny_bundle, pulse):
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kwspot.runtime.cli", *args]
+        settings = {**os.environ, **pulse.settings}
+        return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
 
-    def __init__(self, **_: object) -> None:
-        pass
-
-    def start(self) -> None: ...
-    def abort(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Status:
-    def __init__(self, overflow: bool = False) -> None:
-        self.input_overflow = overflow
-
-
-@pytest.fixture
-def stalled(monkeypatch):
-    import sounddevice
-
-    monkeypatch.setattr(sounddevice, "RawInputStream", Stalled)
-    return Microphone(block_samples=1280)
-
-
-def test_what_does_not_fit_into_the_queue_is_a_gap_in_its_place(stalled):
-    block = np.arange(1280, dtype=np.int16)
-    room = stalled._queue.maxsize
-    for _ in range(room + 3):
-        stalled._on_block(block.tobytes(), 1280, None, Status())
-    received = iter(stalled)
-    for _ in range(room):
-        np.testing.assert_array_equal(next(received), block)
-    stalled._on_block(block.tobytes(), 1280, None, Status())
-    assert next(received) == Gap(3 * 1280)
-    np.testing.assert_array_equal(next(received), block)
+    listed = run("devices")
+    assert listed.returncode == 0, listed.stderr
+    (line,) = (line for line in listed.stdout.splitlines() if " pmic " in line)
+    assert "ALSA" in line
+    assert "16000, 44100, 48000" in line
+    for options, says in (
+        (("--device", "nowhere"), "'nowhere' cannot be opened"),
+        (("--device", "999"), "999 cannot be opened"),
+        (("--device", "pmic", "--channel", "99"), "expected --channel up to that"),
+        (("--channel", "0"), "expected a number from 1, or mean"),
+    ):
+        said = run("listen", str(tiny_bundle.path), *options)
+        assert said.returncode == 2
+        assert says in said.stderr.splitlines()[-1]
+        assert not said.stdout
+    assert "pmic" in run("listen", "--device", "nowhere").stderr
 
 
-def test_an_overflow_that_portaudio_reports_is_never_dropped(stalled):
-    block = np.zeros(1280, np.int16)
-    stalled._on_block(block.tobytes(), 1280, None, Status())
-    stalled._on_block(block.tobytes(), 1280, None, Status(overflow=True))
-    received = iter(stalled)
-    assert isinstance(next(received), np.ndarray)
-    assert isinstance(next(received), Gap)
-    assert isinstance(next(received), np.ndarray)
-
-
-def test_a_microphone_that_falls_silent_is_an_error_and_not_a_wait_for_ever(stalled, monkeypatch):
-    monkeypatch.setattr("kwspot.runtime.microphone.LOST_AFTER_S", 0.05)
-    with pytest.raises(DeviceError, match="has delivered nothing"):
-        next(iter(stalled))
-
-
-def test_without_portaudio_the_library_is_named():
-    code = (
-        "import ctypes.util\nctypes.util.find_library = lambda name: None\n"
-        "from kwspot.runtime.microphone import Microphone\nfrom kwspot.runtime import KwspotError\n"
-        "try: Microphone()\nexcept KwspotError as error: print(error)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "PortAudio cannot be loaded" in said
-    assert "sudo apt install libportaudio2" in said
+def test_without_portaudio_the_library_is_named(tmp_path, tiny_bundle):
+    (tmp_path / "sitecustomize.py").write_text("import ctypes.util\nctypes.util.find_library = lambda name: None\n")
+    for command in (["listen", str(tiny_bundle.path)], ["devices"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "kwspot.runtime.cli", *command],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        said = done.stderr.splitlines()[-1]
+        assert "PortAudio cannot be loaded" in said
+        assert "sudo apt install libportaudio2" in said
+        assert not done.stdout
