@@ -11,6 +11,8 @@ SUBCOMMANDS = {
     "accuracy": ("kwspot.benchmarks.accuracy_cli", "what each form of the model gets right on the same clips"),
     "engines": ("kwspot.benchmarks.engines_cli", "the same sound through every engine, event by event"),
     "latency": ("kwspot.benchmarks.latency_cli", "what a hop, an hour and a start cost, for each engine"),
+    "instructions": ("kwspot.benchmarks.instructions_cli", "what listening costs on an emulated board's core"),
+    "compare": ("kwspot.benchmarks.compare_cli", "what got worse from one result to another, for CI"),
     "report": ("kwspot.benchmarks.report_cli", "one page: what a model loses and costs, step by step"),
 }
 """Subcommand → (module with ``main(argv) -> int``, one line of help)."""
@@ -18,7 +20,7 @@ SUBCOMMANDS = {
 
 def _usage() -> str:
     lines = ["usage: kwspot bench COMMAND [OPTION ...]", "", "Measure a bundle.", ""]
-    lines += [f"  {name:10} {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    lines += [f"  {name:12} {text}" for name, (_, text) in SUBCOMMANDS.items()]
     return "\n".join([*lines, "", "kwspot bench COMMAND --help tells the rest."])
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 WARM_UP_HOPS = 200
 """Before the first one that counts: caches fill, the engine makes its plans, the clock of the core rises."""
 
+FIRST_HOPS = 10
+HISTOGRAM_BINS = 40
+
 STEPS = ("features", "inference", "decision", "total")
 
 
@@ -86,6 +89,16 @@ def _cpu_seconds(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]], h
     return time.process_time() - start
 
 
+def _cold_us(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]]) -> float:
+    """The longest of the first hops: the one in which the engine runs for the first time."""
+    longest = 0
+    for block in islice(blocks, FIRST_HOPS):
+        start = time.perf_counter_ns()
+        spotter.push(block)
+        longest = max(longest, time.perf_counter_ns() - start)
+    return longest / 1000
+
+
 def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops: int) -> dict[str, Any]:
     """One of the ``runs`` of the schema ``kwspot.latency/1``; call it once, in a fresh process."""
     start = time.perf_counter()
@@ -101,9 +114,12 @@ def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops
     hop_samples = manifest.inference_hop_samples
     sound = np.fromfile(sound_path, "<i2").astype(np.int16, copy=False)
     blocks = cycle(np.split(sound[: len(sound) // hop_samples * hop_samples], len(sound) // hop_samples))
+    cold_us = _cold_us(spotter, blocks)
     cpu_s = _cpu_seconds(spotter, blocks, hops)
     micros = _time_hops(bundle, engine, precision, blocks, hops) / 1000.0
     p50, p95, p99, most = np.percentile(micros, (50, 95, 99, 100), axis=0)  # each (steps,)
+    edges = np.geomspace(micros[:, -1].min(), micros[:, -1].max() * 1.001, HISTOGRAM_BINS + 1)
+    counts, _ = np.histogram(micros[:, -1], edges)
     hop_s = hop_samples / manifest.features.sample_rate_hz
     return {
         "engine": engine,
@@ -114,6 +130,9 @@ def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops
             step: {"p50": float(p50[i]), "p95": float(p95[i]), "p99": float(p99[i]), "max": float(most[i])}
             for i, step in enumerate(STEPS)
         },
+        "histogram": {"edges_us": edges.tolist(), "counts": counts.tolist()},
+        "cold_us": cold_us,
+        "real_time_factor": cpu_s / (hops * hop_s),
         "cpu_s_per_hour": cpu_s / (hops * hop_s) * 3600,
         "rss_mb": _peak_rss_mb(),
         "load_s": load_s,

@@ -26,7 +26,8 @@ def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
             colour = ALARM if sure else SERIES[0]
             axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
             axes.plot([value], [row], "o", color=colour, markersize=5)
-            text = "" if step is None else f"{-step['loss_points']:+.2f}"
+            # Adding 0 makes of -0.0 a 0.0, which is not written as a loss.
+            text = "" if step is None else f"{0.0 - step['loss_points'] + 0.0:+.2f}"
             axes.annotate(
                 f"{value:.2f} %  {text}",
                 (1.02, row),

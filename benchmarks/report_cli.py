@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
         measured.append(entry)
         heard.append(heard_clips(entry["accuracy"], bundle.manifest, folder.root))
     extra = {"data": folder.root.resolve().name, "part": part, "calibration": calibration, "peers": peers}
-    values = report_result(bundles, measured, {**extra, "protocols": []})
+    values = report_result(bundles, measured, extra)
     with whole_file(args.out) as path:
         path.write_text(page(values, heard), encoding="utf-8")
     write_json(values, args.json)

@@ -14,7 +14,6 @@ from kwspot.benchmarks.report_rows import (
     cost_table,
     layers_table,
     overview_table,
-    protocols_table,
     steps_table,
     verdict,
 )
@@ -36,8 +35,8 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
         f"({html.escape(values['part'])}), {html.escape(values['date'])}, {html.escape(values['machine']['cpu'])}, "
         f"{values['machine']['cores']} cores</p>",
         "".join(f'<p class="verdict">{html.escape(verdict(entry))}</p>' for entry in entries),
-        _section("What it is", [overview_table(entries).html()], wide=True),
         _each("Accuracy from stage to stage", entries, _waterfall_card),
+        _section("What it is", [overview_table(entries).html()], wide=True),
         _section("Every step", [steps_table(entries).html()], wide=True),
         _clips_section(entries, heard),
         _each("Where in the network int8 loses", [e for e in entries if e["layers"]], _layers_card),
@@ -152,7 +151,8 @@ def _curves_section(entries: Sequence[Entry]) -> str:
     return _section(
         "Learning curves",
         [
-            f"<h3>{html.escape(entry['bundle']['name'])}</h3>{charts.learning_chart(f'b{number}curves', entry['curves'])}"
+            f"<h3>{html.escape(entry['bundle']['name'])}</h3>"
+            + charts.learning_chart(f"b{number}curves", entry["curves"])
             for number, entry in enumerate(entries)
             if entry["curves"]
         ],
@@ -168,8 +168,7 @@ def _calibration_section(values: Mapping[str, Any]) -> str:
 
 def _peers_section(values: Mapping[str, Any]) -> str:
     cards = [charts.peers_chart("peers", values["peers"])] if values["peers"] else []
-    tables = [protocols_table(values["protocols"]).html()] if values["protocols"] else []
-    return _section("Beside others", cards) + _section("Published protocols", tables, wide=True)
+    return _section("Cost beside others", cards)
 
 
 def _recipe(values: Mapping[str, Any]) -> str:

@@ -130,8 +130,3 @@ def cost_table(entries: Sequence[Entry]) -> Table:
             )
     columns = ["bundle", "engine", "p50 µs", "p95", "p99", "max", "CPU s/h", "of real time", "against the first"]
     return Table("Time and memory", [*columns, "RSS MB", "load s", "threads"], rows)
-
-
-def protocols_table(protocols: Sequence[Entry]) -> Table:
-    """Results of the published protocols that were handed in."""
-    return Table("Published protocols", ["protocol", "what", "result"], [list(row.values()) for row in protocols])

@@ -21,7 +21,7 @@ _VARIABLES = {INK: "--ink", FAINT: "--faint", ALARM: "--alarm", PAPER: "--card"}
     colour: f"--series{number}" for number, colour in enumerate(SERIES, 1)
 }
 
-WIDTH_IN = 4.6
+WIDTH_IN = 4.2
 """So narrow that its text can be read where a telephone shows the whole chart."""
 
 _STYLE = {

@@ -31,7 +31,10 @@ class Table:
     def html(self) -> str:
         """As HTML, with both others behind buttons that copy."""
         head = "".join(f"<th>{html.escape(column)}</th>" for column in self.columns)
-        body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in self.rows)
+        numbers = [all(_is_number(row[i]) for row in self.rows) for i in range(len(self.columns))]
+        body = "".join(
+            "<tr>" + "".join(_cell(*pair) for pair in zip(row, numbers, strict=True)) + "</tr>" for row in self.rows
+        )
         copies = "".join(
             f'<button type="button" class="copy" data-text="{html.escape(text, quote=True)}">Copy {name}</button>'
             for name, text in (("Markdown", self.markdown()), ("CSV", self.csv()))
@@ -43,8 +46,11 @@ class Table:
         )
 
 
-def _cell(text: str) -> str:
-    number = text[:1].isdigit() or (text[:1] in "-+–" and text[1:2].isdigit())
+def _is_number(text: str) -> bool:
+    return text == "–" or text.lstrip("-+<> ")[:1].isdigit()
+
+
+def _cell(text: str, number: bool) -> str:
     return f"<td{' class=number' if number else ''}>{html.escape(text)}</td>"
 
 

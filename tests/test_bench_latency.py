@@ -34,8 +34,12 @@ def test_what_is_written(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]
     manifest = tiny_bundle.manifest
     for run in runs:
         assert set(run) == {
-            "engine", "precision", "hop_ms", "hops", "us", "cpu_s_per_hour", "rss_mb", "load_s", "threads"
+            "engine", "precision", "hop_ms", "hops", "us", "cpu_s_per_hour", "rss_mb", "load_s", "threads",
+            "histogram", "cold_us", "real_time_factor",
         }  # fmt: skip
+        assert sum(run["histogram"]["counts"]) == run["hops"]
+        assert run["cold_us"] > 0
+        assert run["real_time_factor"] == pytest.approx(run["cpu_s_per_hour"] / 3600)
         assert run["hops"] >= 2000
         assert run["threads"] == 1
         assert run["hop_ms"] == manifest.inference_hop_frames * manifest.features.hop_ms
