@@ -18,13 +18,38 @@ MOST_PARITY_CLIPS = 300
 """Enough to meet a difference that matters, few enough for an export to stay under half a minute."""
 
 
-def clip_features(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
-    """Normalised features, float32 (clips, window_frames, coefficients), of clips read as training read them."""
+def clip_frames(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
+    """Features, float32 (clips, window_frames, coefficients), not normalised, of clips read as training read them."""
     spec = run.features
     frames = np.empty((len(paths), run.window_frames, spec.coefficients), np.float32)
     for row, path in zip(frames, paths, strict=True):
         row[...] = mfcc(fit_length(read_sound(path, spec.sample_rate_hz), run.clip_samples), spec)
-    return run.normalisation.apply(frames)
+    return frames
+
+
+def clip_features(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
+    """The frames of clips, normalised."""
+    return run.normalisation.apply(clip_frames(paths, run))
+
+
+def silence_frame(run: Run) -> NDArray[np.float32]:
+    """A normalised frame of digital silence, float32 (coefficients,)."""
+    return run.normalisation.apply(mfcc(np.zeros(run.features.window_samples, np.int16), run.features))[0]
+
+
+def clip_stream(paths: Sequence[Path], run: Run, minutes: float) -> NDArray[np.float32]:
+    """Frames, float32 (n, coefficients), not normalised, of clips in random order with pauses of faint noise.
+
+    They come from the sound as a whole, as a microphone would give it; the same
+    clips give the same stream.
+    """
+    rng = np.random.default_rng(7)
+    rate_hz = run.features.sample_rate_hz
+    parts: list[NDArray[np.int16]] = []
+    while sum(map(len, parts)) < minutes * 60 * rate_hz:
+        pause = rng.normal(0, 8, rng.integers(rate_hz // 2, 2 * rate_hz))
+        parts += [np.rint(pause).astype(np.int16), read_sound(paths[rng.integers(len(paths))], rate_hz)]
+    return mfcc(np.concatenate(parts), run.features)
 
 
 def calibration_paths(run: Run, data: DataFolder) -> list[Path]:

@@ -14,28 +14,39 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.bundle import MODEL_FILES
+from kwspot.export.stepping import steps_along
+from kwspot.export.streaming import FRAMES, SCORES, StepModel, step_model
+from kwspot.runtime.bundle import MODEL_FILES, StatePair
 from kwspot.runtime.errors import ExportError
 
 ONNX_OPSET = 17
 NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "soundfile", "soxr")
-INPUT_NAME, OUTPUT_NAME = "features", "scores"
+WINDOW_FOLDER = "window"
 
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """The forms of a model (see :data:`MODEL_FILES`) and what the Keras model said about the parity clips."""
+    """The forms of a model (see :data:`MODEL_FILES`) and what the Keras model said about the parity clips.
+
+    A stream has `states`, and `window_models`: the forms ``float-tflite`` and
+    ``int8-tflite`` of the model that takes the window as a whole, to compare.
+    `macs` are those of a step, None for a window.
+    """
 
     models: dict[str, bytes]
     keras_scores: NDArray[np.float32]
     versions: dict[str, str]
     recurrent: bool
+    states: tuple[StatePair, ...] = ()
+    macs: int | None = None
+    window_models: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def check_installed() -> None:
@@ -45,7 +56,14 @@ def check_installed() -> None:
         raise ExportError(f"export needs {', '.join(missing)}, not installed here: pip install 'kwspot[export]'")
 
 
-def convert(model: Path, calibration: NDArray[np.float32], parity: NDArray[np.float32]) -> Converted:
+def convert(
+    model: Path,
+    calibration: NDArray[np.float32],
+    parity: NDArray[np.float32],
+    *,
+    silence: NDArray[np.float32],
+    hop_frames: int | None = None,
+) -> Converted:
     """Convert a Keras model.
 
     Parameters
@@ -56,35 +74,46 @@ def convert(model: Path, calibration: NDArray[np.float32], parity: NDArray[np.fl
         Normalised features of which the ranges of all activations are learnt.
     parity : float32, shape (clips, T, C)
         Normalised features that the Keras model is asked about.
+    silence : float32, shape (C,)
+        A normalised frame of digital silence, before which a stream begins.
+    hop_frames
+        Frames of a step; None for a model that takes the window as a whole.
 
     Raises
     ------
     ExportError
-        If the model does not take features of this shape or cannot be
-        converted; the message names a log that is kept.
+        If the model does not take features of this shape, cannot be a stream
+        of such steps, or cannot be converted; then the message names a log
+        that is kept.
     """
     with tempfile.TemporaryDirectory(prefix="kwspot-export-") as name:
         folder = Path(name)
-        np.save(folder / "calibration.npy", calibration)
-        np.save(folder / "parity.npy", parity)
+        for array, values in (("calibration", calibration), ("parity", parity), ("silence", silence)):
+            np.save(folder / f"{array}.npy", values)
         with (folder / "log").open("w") as log:
             done = subprocess.run(
                 # -P: the folder a user stands in may hold a train/ or an onnx/ of its own.
-                [sys.executable, "-P", "-m", "kwspot.export.convert", str(model.resolve()), name],
+                [sys.executable, "-P", "-m", "kwspot.export.convert", str(model.resolve()), name, str(hop_frames or 0)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"},
                 check=False,
             )
+        if (folder / "refused").exists():
+            raise ExportError(f"{model}: {(folder / 'refused').read_text()}")
         if done.returncode != 0:
             raise _failure(model, folder, done.returncode)
         facts = json.loads((folder / "facts.json").read_text())
+        window = folder / WINDOW_FOLDER
         return Converted(
             models={form: (folder / file).read_bytes() for form, file in MODEL_FILES.items()},
             keras_scores=np.load(folder / "scores.npy"),
             versions=facts["versions"],
             recurrent=facts["recurrent"],
+            states=tuple(StatePair(*pair) for pair in facts["states"]),
+            macs=facts["macs"],
+            window_models={path.name: path.read_bytes() for path in window.iterdir()} if window.is_dir() else {},
         )
 
 
@@ -108,16 +137,28 @@ def _float_tflite(model: Any) -> bytes:
     return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
 
-def _int8_tflite(model: Any, calibration: NDArray[np.float32]) -> bytes:
+def _int8_tflite(model: Any, examples: Callable[[], Iterator[dict[str, NDArray[np.float32]]]]) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([clip[None]] for clip in calibration)  # (1, T, C) each
+    converter.representative_dataset = examples
     # Only int8 kernels: what has none is an error, not a float island in the graph.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return bytes(converter.convert())
+
+
+def _plainly_named(tflite: bytes) -> bytes:
+    """The model with its inputs and outputs named as its signature names them; the converter's own names and their
+    order are arbitrary, and the ONNX model takes them over."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
+    (signature,) = model.signatureDefs
+    for entry in (*signature.inputs, *signature.outputs):
+        model.subgraphs[signature.subgraphIndex].tensors[entry.tensorIndex].name = entry.name
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _int8_onnx(tflite: Path) -> bytes:
@@ -126,47 +167,72 @@ def _int8_onnx(tflite: Path) -> bytes:
 
     # tf2onnx answers with the model and a store of large tensors, which nets this small have none of.
     model, _ = tf2onnx.convert.from_tflite(str(tflite), opset=ONNX_OPSET)
-    graph = model.graph
-    names = {graph.input[0].name: INPUT_NAME, graph.output[0].name: OUTPUT_NAME}
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        value.name = names.get(value.name, value.name)
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
 
-def _work(model_path: Path, folder: Path) -> None:
-    """``calibration.npy`` and ``parity.npy`` in the folder → the models, ``scores.npy`` and ``facts.json``."""
+def _window_forms(trained: Any, calibration: NDArray[np.float32]) -> dict[str, bytes]:
+    import keras
+
+    # One window at a time on the board: a batch of 1, fixed, so that no engine has to resize.
+    features = keras.Input(batch_shape=(1, *calibration.shape[1:]), dtype="float32", name=FRAMES)
+    model = keras.Model(features, {SCORES: trained(features, training=False)})
+    return {
+        "float-tflite": _plainly_named(_float_tflite(model)),
+        "int8-tflite": _plainly_named(_int8_tflite(model, lambda: ({FRAMES: clip[None]} for clip in calibration))),
+    }
+
+
+def _step_forms(step: StepModel, calibration: NDArray[np.float32], silence: NDArray[np.float32]) -> dict[str, bytes]:
+    floats = _plainly_named(_float_tflite(step.model))
+    return {
+        "float-tflite": floats,
+        "int8-tflite": _plainly_named(
+            _int8_tflite(step.model, lambda: steps_along(floats, step.states, calibration, silence))
+        ),
+    }
+
+
+def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
+    """The arrays in the folder → the models, ``scores.npy`` and ``facts.json``; or ``refused``, a line."""
     import keras
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    calibration, parity = np.load(folder / "calibration.npy"), np.load(folder / "parity.npy")
+    calibration, parity, silence = (np.load(folder / f"{name}.npy") for name in ("calibration", "parity", "silence"))
     trained = keras.saving.load_model(model_path, compile=False)
     shape = tuple(trained.input_shape[1:])
     if any(size not in (None, wanted) for size, wanted in zip(shape, parity.shape[1:], strict=True)):
         raise ValueError(f"the model takes features of shape {shape}, the run's are {parity.shape[1:]}")
+    try:
+        step = step_model(trained, hop_frames) if hop_frames else None
+    except ExportError as error:
+        (folder / "refused").write_text(str(error))
+        return
     np.save(folder / "scores.npy", np.asarray(trained.predict(parity, verbose=0), np.float32))
-
-    # One window at a time on the board: a batch of 1, fixed, so that no engine has to resize.
-    features = keras.Input(batch_shape=(1, *parity.shape[1:]), dtype="float32", name=INPUT_NAME)
-    model = keras.Model(features, {OUTPUT_NAME: trained(features, training=False)})
-    (folder / MODEL_FILES["float-tflite"]).write_bytes(_float_tflite(model))
-    int8 = folder / MODEL_FILES["int8-tflite"]
-    int8.write_bytes(_int8_tflite(model, calibration))
-    (folder / MODEL_FILES["int8-onnx"]).write_bytes(_int8_onnx(int8))
-    versions = {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "tf2onnx": tf2onnx.__version__,
-        "onnx": onnx.__version__,
+    forms = _window_forms(trained, calibration)
+    if step is not None:
+        (folder / WINDOW_FOLDER).mkdir()
+        for form, content in forms.items():
+            (folder / WINDOW_FOLDER / form).write_bytes(content)
+        forms = _step_forms(step, calibration, silence)
+    for form, content in forms.items():
+        (folder / MODEL_FILES[form]).write_bytes(content)
+    (folder / MODEL_FILES["int8-onnx"]).write_bytes(_int8_onnx(folder / MODEL_FILES["int8-tflite"]))
+    facts = {
+        "versions": {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "tf2onnx": tf2onnx.__version__,
+            "onnx": onnx.__version__,
+        },
+        "recurrent": any(isinstance(layer, keras.layers.RNN) for layer in trained.layers),
+        "states": step.states if step is not None else (),
+        "macs": step.macs if step is not None else None,
     }
-    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in trained.layers)
-    (folder / "facts.json").write_text(json.dumps({"versions": versions, "recurrent": recurrent}))
+    (folder / "facts.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]), Path(sys.argv[2]))
+    _work(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

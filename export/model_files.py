@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kwspot.runtime.bundle import MODEL_FILES, ModelFile, TensorInfo, sha256_of
+from kwspot.export.streaming import FRAMES, SCORES
+from kwspot.runtime.bundle import MODEL_FILES, ModelFile, StatePair, TensorInfo, sha256_of
 from kwspot.runtime.engines import tensor_info
 from kwspot.runtime.errors import ExportError
 
 
-def describe(models: Mapping[str, bytes]) -> dict[str, ModelFile]:
-    """Form of the model → its file, hash and tensors, read from the models themselves.
+def describe(models: Mapping[str, bytes], states: Sequence[StatePair] = ()) -> dict[str, ModelFile]:
+    """Form of the model → its file, hash and tensors, read from the models themselves, in the manifest's order.
 
     An ONNX graph says names and shapes, but keeps the scale and zero point of
-    its input and output in nodes; they are those of the TFLite model that it
+    its inputs and outputs in nodes; they are those of the TFLite model that it
     was made from, which the parity check then proves.
+
+    Raises
+    ------
+    ExportError
+        If the ONNX model has other tensors than the TFLite model, or a state's
+        output another scale or zero point than its input.
     """
+    wanted_inputs = [FRAMES, *(pair.input for pair in states)]
+    wanted_outputs = [SCORES, *(pair.output for pair in states)]
     described = {}
     for form, content in models.items():
         inputs, outputs = _onnx_tensors(content) if form.endswith("onnx") else _tflite_tensors(content)
-        described[form] = ModelFile(MODEL_FILES[form], sha256_of(content), inputs, outputs)
-    onnx, tflite = described["int8-onnx"], described["int8-tflite"]
-    described["int8-onnx"] = dataclasses.replace(
-        onnx, inputs=_scaled_like(onnx.inputs, tflite.inputs), outputs=_scaled_like(onnx.outputs, tflite.outputs)
-    )
+        described[form] = ModelFile(
+            MODEL_FILES[form], sha256_of(content), _in_order(inputs, wanted_inputs), _in_order(outputs, wanted_outputs)
+        )
+    tflite = described["int8-tflite"]
+    if onnx := described.get("int8-onnx"):
+        described["int8-onnx"] = dataclasses.replace(
+            onnx, inputs=_scaled_like(onnx.inputs, tflite.inputs), outputs=_scaled_like(onnx.outputs, tflite.outputs)
+        )
+    for state, twin in zip(tflite.inputs[1:], tflite.outputs[1:], strict=True):
+        if (state.scale, state.zero_point) != (twin.scale, twin.zero_point):
+            raise ExportError(
+                f"the state {state.name} has scale {state.scale} and zero point {state.zero_point}, its twin "
+                f"{twin.name} {twin.scale} and {twin.zero_point}; expected the same, or a stream would drift: "
+                "install the versions of the constraints file"
+            )
     return described
+
+
+def _in_order(tensors: tuple[TensorInfo, ...], names: Sequence[str]) -> tuple[TensorInfo, ...]:
+    by_name = {tensor.name: tensor for tensor in tensors}
+    if sorted(by_name) != sorted(names):
+        raise ExportError(
+            f"the converted model has tensors {sorted(by_name)}, expected {sorted(names)}: "
+            "install the versions of the constraints file"
+        )
+    return tuple(by_name[name] for name in names)
 
 
 def _tflite_tensors(content: bytes) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.errors import KwspotError, RunError
+from kwspot.runtime.errors import ConfigError, KwspotError, RunError
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 
@@ -18,6 +18,11 @@ CONFIG_FILE, MODEL_FILE, METRICS_FILE = "config.toml", "model.keras", "metrics.j
 
 EXPORTABLE_PROTOCOL = "kwspot"
 """The others are for comparison only: their features cannot be streamed."""
+
+STREAMING_MODELS = ("tc-cnn",)
+"""Models of ``config.toml`` whose convolutions over time have no padding: made to be streams."""
+
+LEAST_HOP_MS, MOST_HOP_MS = 20, 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +53,27 @@ class Run:
     def model_path(self) -> Path:
         """The Keras model: normalised features in, softmax out."""
         return self.path / MODEL_FILE
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the model was made to be a stream."""
+        return self.config["model"]["name"] in STREAMING_MODELS
+
+    def hop_frames(self, hop_ms: float) -> int:
+        """Frames of an inference hop.
+
+        Raises
+        ------
+        ConfigError
+            If it is out of range, or no whole number of frames.
+        """
+        frames = hop_ms / self.features.hop_ms
+        if not (LEAST_HOP_MS <= hop_ms <= MOST_HOP_MS and frames.is_integer()):
+            raise ConfigError(
+                f"--hop-ms {hop_ms:g}; expected a multiple of the {self.features.hop_ms:g} ms from one frame of "
+                f"{self.path} to the next, {LEAST_HOP_MS} to {MOST_HOP_MS}"
+            )
+        return int(frames)
 
     def recipe(self) -> dict[str, Any]:
         """The resolved config as a bundle carries it.

@@ -26,9 +26,6 @@ from kwspot.runtime.engines import LiteRtEngine
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.golden import make_golden
 
-INFERENCE_HOP_FRAMES = 2
-"""With a hop of 20 ms an inference every 40 ms: 25 looks at a word that lasts a second."""
-
 
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Refuse a place that is taken, before any work is done.
@@ -49,9 +46,37 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         )
 
 
-def write_bundle(
-    target: Path, run: Run, converted: Converted, files: Mapping[str, ModelFile], parity: Parity, *, overwrite: bool
-) -> Bundle:
+def manifest_of(
+    target: Path,
+    run: Run,
+    converted: Converted,
+    files: Mapping[str, ModelFile],
+    *,
+    inference_hop_frames: int,
+) -> Manifest:
+    """The manifest of a bundle whose accuracy and golden vectors are not known yet."""
+    return Manifest(
+        name=target.name.removesuffix(".kws"),
+        kind="stream" if converted.states else "window",
+        features=run.features,
+        normalisation=run.normalisation,
+        labels=run.labels,
+        window_frames=run.window_frames,
+        inference_hop_frames=inference_hop_frames,
+        decision=DecisionSettings(),
+        models=files,
+        golden_sha256="",
+        parameters=run.parameters,
+        macs=run.macs if converted.macs is None else converted.macs,
+        accuracy={},
+        versions=_versions(converted),
+        recipe=run.recipe(),
+        data_licence=str(run.config["data"].get("licence", "unstated")),
+        states=converted.states,
+    )
+
+
+def write_bundle(target: Path, manifest: Manifest, converted: Converted, parity: Parity, *, overwrite: bool) -> Bundle:
     """Write a bundle, check it as the runtime will, and put it in its place.
 
     Whatever fails, a full disk included, leaves nothing, or the old bundle.
@@ -63,27 +88,10 @@ def write_bundle(
     OSError
         If it cannot be written.
     """
-    manifest = Manifest(
-        name=target.name.removesuffix(".kws"),
-        kind="window",
-        features=run.features,
-        normalisation=run.normalisation,
-        labels=run.labels,
-        window_frames=run.window_frames,
-        inference_hop_frames=INFERENCE_HOP_FRAMES,
-        decision=DecisionSettings(),
-        models=files,
-        golden_sha256="",
-        parameters=run.parameters,
-        macs=run.macs,
-        accuracy=parity.to_dict(),
-        versions=_versions(converted),
-        recipe=run.recipe(),
-        data_licence=str(run.config["data"].get("licence", "unstated")),
-    )
+    files = manifest.models
     engine = LiteRtEngine(converted.models["int8-tflite"], files["int8-tflite"])
     golden = make_golden(manifest, engine).to_bytes()
-    manifest = dataclasses.replace(manifest, golden_sha256=sha256_of(golden))
+    manifest = dataclasses.replace(manifest, accuracy=parity.to_dict(), golden_sha256=sha256_of(golden))
     with whole_folder(target, overwrite=overwrite) as folder:
         for form, content in converted.models.items():
             (folder / files[form].file).write_bytes(content)

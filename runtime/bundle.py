@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kwspot.runtime.agreement import disagreement
 from kwspot.runtime.decision import DecisionSettings
 from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
 from kwspot.runtime.labels import BACKGROUND_LABELS
@@ -65,14 +66,26 @@ class ModelFile:
         return cls(file=values["file"], sha256=values["sha256"], **tensors)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class StatePair:
+    """The names of a state's two tensors: its rows in `output` are those of `input` and then the new ones, and the
+    last rows of `output` are the next `input`."""
+
+    input: str
+    output: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """All that ``bundle.json`` says.
 
-    ``window_frames`` frames are one input of the model, which runs every
-    ``inference_hop_frames`` frames. The model's input is normalised by
-    ``normalisation`` before it is quantised; its output is a probability for
-    each of ``labels``.
+    The scores of an inference depend on the last ``window_frames`` frames; it
+    runs every ``inference_hop_frames`` frames. A model of the kind ``"window"``
+    takes all of the window, (1, window_frames, C). One of the kind ``"stream"``
+    takes the new frames, (1, inference_hop_frames, 1, C), and its `states`; it
+    gives the scores and the new states. Frames come first of the inputs, scores
+    first of the outputs. Frames are normalised by ``normalisation`` before they
+    are quantised; the scores are a probability for each of ``labels``.
     """
 
     name: str
@@ -91,6 +104,7 @@ class Manifest:
     versions: Mapping[str, str]
     recipe: Mapping[str, Any]
     data_licence: str
+    states: tuple[StatePair, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -100,7 +114,7 @@ class Manifest:
 
     @property
     def window_samples(self) -> int:
-        """Sound that one input of the model covers."""
+        """Sound that the scores of an inference depend on."""
         return self.features.samples_in(self.window_frames)
 
     @property
@@ -114,6 +128,7 @@ class Manifest:
         for key in ("features", "normalisation", "decision"):
             values[key] = values[key].to_dict()
         values["models"] = {form: dataclasses.asdict(model) for form, model in self.models.items()}
+        values["states"] = [dataclasses.asdict(pair) for pair in self.states]
         return json.dumps({"format_version": values.pop("format_version"), **values}, indent=1) + "\n"
 
     @classmethod
@@ -128,6 +143,7 @@ class Manifest:
                 "labels": tuple(values["labels"]),
                 "decision": DecisionSettings(**values["decision"]),
                 "models": {form: ModelFile.from_dict(model) for form, model in values["models"].items()},
+                "states": tuple(StatePair(**pair) for pair in values.get("states", ())),
             }
         )
 
@@ -167,36 +183,6 @@ def _verified(path: Path, sha256: str) -> bytes:
             f"{path} has been changed: its sha256 is not the one in {MANIFEST_FILE}; export or copy the bundle again"
         )
     return content
-
-
-def _check_agreement(path: Path, manifest: Manifest) -> None:
-    def refuse(what: str) -> None:
-        raise BundleDamagedError(f"{path / MANIFEST_FILE}: {what}; export the bundle again")
-
-    count, features = len(manifest.labels), manifest.features
-    if manifest.kind != "window":
-        refuse(f"kind {manifest.kind!r} is unknown to this version, which runs 'window'")
-    if len(set(manifest.labels)) != count or count < 2 or not manifest.words:
-        refuse(f"labels {list(manifest.labels)} are not two or more different ones with a word among them")
-    if manifest.inference_hop_frames < 1:
-        refuse(f"inference_hop_frames = {manifest.inference_hop_frames}, expected 1 or more")
-    if len(manifest.normalisation.mean) != features.coefficients:
-        refuse(
-            f"normalisation is for {len(manifest.normalisation.mean)} coefficients, "
-            f"features have {features.coefficients}"
-        )
-    if "int8-tflite" not in manifest.models:
-        refuse("no int8-tflite model")
-    for form, model in manifest.models.items():
-        shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
-        expected = [(1, manifest.window_frames, features.coefficients), (1, count)]
-        if shapes != expected:
-            refuse(f"{form} has shapes {shapes}, but {count} labels and the features need {expected}")
-        for tensor in (*model.inputs, *model.outputs):
-            if tensor.dtype != form.split("-")[0].replace("float", "float32"):
-                refuse(f"{form}: tensor {tensor.name} is {tensor.dtype}")
-            if tensor.dtype == "int8" and not (tensor.scale and tensor.scale > 0 and tensor.zero_point is not None):
-                refuse(f"{form}: tensor {tensor.name} has no scale or zero point")
 
 
 def shipped_bundles() -> list[str]:
@@ -243,7 +229,9 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleDamagedError(
             f"{folder / MANIFEST_FILE}: {type(error).__name__}: {error}; export the bundle again"
         ) from None
-    _check_agreement(folder, manifest)
+    fault = disagreement(manifest)
+    if fault:
+        raise BundleDamagedError(f"{folder / MANIFEST_FILE}: {fault}; export the bundle again")
     bundle = Bundle(path=folder, manifest=manifest, hash=sha256_of(content))
     for form in manifest.models:
         bundle.model_bytes(form)

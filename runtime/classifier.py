@@ -1,6 +1,8 @@
-"""Features in, scores out: the last frames through the model, every few frames."""
+"""Features in, scores out, every few frames: a window through the model, or the new frames and a state."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,58 +13,92 @@ from kwspot.runtime.errors import EngineError
 from kwspot.runtime.features import mfcc
 from kwspot.runtime.quantisation import dequantise, quantise
 
+Results = list[tuple[int, NDArray[np.float32]]]
+"""(frames seen since the reset, scores float32 (labels,)), one for each inference."""
 
-class WindowClassifier:
-    """The last ``window_frames`` frames through the model every ``inference_hop_frames``.
 
-    Before the first sound the window holds digital silence, so that scores
-    begin with the first hop.
-    """
+class Classifier(Protocol):
+    """What both kinds do. Before the first sound there was digital silence, so scores begin with the first hop."""
+
+    def push(self, frames: NDArray[np.float32]) -> Results:
+        """Take frames, float32 (k, coefficients), and return the scores that they complete."""
+
+    def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores, float32 (labels,), at the end of one clip of ``window_frames`` frames; the stream starts anew."""
+
+    def reset(self) -> None:
+        """Back to digital silence."""
+
+
+def open_classifier(manifest: Manifest, engine: Engine) -> Classifier:
+    """The classifier of the bundle's kind."""
+    return (StreamClassifier if manifest.kind == "stream" else WindowClassifier)(manifest, engine)
+
+
+class _Tensors:
+    """The values of a model's frames and scores: normalised and quantised in, probabilities out."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         self._manifest = manifest
         self._engine = engine
         self._input, self._output = engine.inputs[0], engine.outputs[0]
-        silence = mfcc(np.zeros(manifest.features.window_samples, np.int16), manifest.features)
-        self._silence = self._as_input(silence)
-        self._window = np.empty(self._input.shape, self._silence.dtype)  # (1, window_frames, coefficients)
-        self.reset()
 
-    def _as_input(self, frames: NDArray[np.float32]) -> NDArray[np.generic]:
+    def as_input(self, frames: NDArray[np.float32]) -> NDArray[np.generic]:
+        """Frames (k, coefficients) as the model takes them."""
         normalised = self._manifest.normalisation.apply(frames)
         if self._input.scale is None or self._input.zero_point is None:
             return normalised
         return quantise(normalised, self._input.scale, self._input.zero_point)
 
-    def _infer(self) -> NDArray[np.float32]:
-        (scores,) = self._engine.infer([self._window])
+    def silence(self) -> NDArray[np.generic]:
+        """A window of digital silence, (window_frames, coefficients), as the model takes it."""
+        return self.as_input(mfcc(np.zeros(self._manifest.window_samples, np.int16), self._manifest.features))
+
+    def as_scores(self, said: NDArray[np.generic]) -> NDArray[np.float32]:
+        """An array of its own, float32 (labels,), of what the model said, (1, labels).
+
+        Raises
+        ------
+        EngineError
+            If a score is not finite.
+        """
         if self._output.scale is not None and self._output.zero_point is not None:
-            return dequantise(scores[0], self._output.scale, self._output.zero_point)
-        if not np.isfinite(scores).all():
+            return dequantise(said[0], self._output.scale, self._output.zero_point)
+        if not np.isfinite(said).all():
             raise EngineError(
                 f"{self._engine.name} gave a score that is not finite for {self._manifest.name}; "
                 "try another --engine, or export the bundle again"
             )
-        return np.asarray(scores[0], np.float32)
+        return np.array(said[0], np.float32)
 
-    def push(self, frames: NDArray[np.float32]) -> list[tuple[int, NDArray[np.float32]]]:
-        """Take frames, float32 (k, coefficients).
 
-        Returns
-        -------
-        list of (frames seen since the reset, scores float32 (labels,)), one for each inference.
-        """
+class WindowClassifier:
+    """The last ``window_frames`` frames through the model every ``inference_hop_frames``."""
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        self._hop = manifest.inference_hop_frames
+        self._engine = engine
+        self._tensors = _Tensors(manifest, engine)
+        self._silence = self._tensors.silence()
+        self._window = np.empty(engine.inputs[0].shape, self._silence.dtype)  # (1, window_frames, coefficients)
+        self.reset()
+
+    def _infer(self) -> NDArray[np.float32]:
+        (said,) = self._engine.infer([self._window])
+        return self._tensors.as_scores(said)
+
+    def push(self, frames: NDArray[np.float32]) -> Results:
+        """Take frames, float32 (k, coefficients), and return the scores that they complete."""
         results = []
-        hop = self._manifest.inference_hop_frames
-        rows = self._as_input(frames)
+        rows = self._tensors.as_input(frames)
         start = 0
         while start < len(rows):
             # Up to the next inference at once.
-            step = min(hop - self._frames_seen % hop, len(rows) - start)
+            step = min(self._hop - self._frames_seen % self._hop, len(rows) - start)
             self._shift_in(rows[start : start + step])
             start += step
             self._frames_seen += step
-            if self._frames_seen % hop == 0:
+            if self._frames_seen % self._hop == 0:
                 results.append((self._frames_seen, self._infer()))
         return results
 
@@ -75,7 +111,7 @@ class WindowClassifier:
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores, float32 (labels,), of one clip of exactly ``window_frames`` frames; the stream starts anew."""
         self.reset()
-        self._window[0] = self._as_input(frames)
+        self._window[0] = self._tensors.as_input(frames)
         scores = self._infer()
         self.reset()
         return scores
@@ -84,3 +120,59 @@ class WindowClassifier:
         """Back to digital silence."""
         self._frames_seen = 0
         self._window[...] = self._silence
+
+
+class StreamClassifier:
+    """The new frames and the states of the last step through the model every ``inference_hop_frames``.
+
+    The model forgets what is older than ``window_frames``, so the states after
+    that much silence are those after any silence.
+    """
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        self._hop = manifest.inference_hop_frames
+        self._tensors = _Tensors(manifest, engine)
+        self._stepper = engine.stepper()
+        self._rows = self._stepper.frames[0, :, 0]  # (hop, coefficients)
+        self._silence = self._tensors.silence()[0]
+        self._rows[...] = self._silence
+        for _ in range(-(-manifest.window_frames // self._hop)):
+            self._stepper.step()
+        self._silent_states = self._stepper.states()
+        self.reset()
+
+    def push(self, frames: NDArray[np.float32]) -> Results:
+        """Take frames, float32 (k, coefficients), and return the scores that they complete."""
+        results = []
+        rows = self._tensors.as_input(frames)
+        start = 0
+        while start < len(rows):
+            filled = self._filled
+            taken = min(self._hop - filled, len(rows) - start)
+            self._rows[filled : filled + taken] = rows[start : start + taken]
+            start += taken
+            self._frames_seen += taken
+            self._filled = filled + taken
+            if self._filled == self._hop:
+                self._filled = 0
+                self._stepper.step()
+                results.append((self._frames_seen, self._tensors.as_scores(self._stepper.scores)))
+        return results
+
+    def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores, float32 (labels,), of the step that ends with the clip's last frame; the stream starts anew.
+
+        As much silence comes before the clip as makes the last step end there.
+        """
+        self.reset()
+        self._filled = -len(frames) % self._hop
+        self._rows[: self._filled] = self._silence
+        (*_, (_, scores)) = self.push(frames)
+        self.reset()
+        return scores
+
+    def reset(self) -> None:
+        """Back to digital silence."""
+        self._frames_seen = 0
+        self._filled = 0
+        self._stepper.set_states(self._silent_states)

@@ -12,12 +12,22 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kwspot.runtime.bundle import Bundle, ModelFile, TensorInfo
 from kwspot.runtime.errors import BundleDamagedError, ConfigError, EngineError
+from kwspot.runtime.steppers import OnnxStepper, Stepper, Tensor, TfliteStepper
 
-Tensor = NDArray[Any]
+__all__ = [
+    "ENGINE_NAMES",
+    "Engine",
+    "LiteRtEngine",
+    "OnnxEngine",
+    "Tensor",
+    "TfliteEngine",
+    "installed_engines",
+    "open_engine",
+    "tensor_info",
+]
 
 
 class Engine(Protocol):
@@ -29,6 +39,9 @@ class Engine(Protocol):
 
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Run once; `tensors` have exactly the dtype and shape of `inputs`, the result those of `outputs`."""
+
+    def stepper(self) -> Stepper:
+        """The model of a stream, with its tensors bound; one at a time, and no `infer` beside it."""
 
 
 class _TfliteInterpreter:
@@ -67,6 +80,9 @@ class _TfliteInterpreter:
             self._interpreter.set_tensor(index, tensor)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
+
+    def stepper(self) -> Stepper:
+        return TfliteStepper(self._interpreter, self._input_indices, self._output_indices)
 
 
 def tensor_info(details: dict[str, Any]) -> TensorInfo:
@@ -138,6 +154,9 @@ class OnnxEngine:
 
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         return list(self._session.run(self._output_names, dict(zip(self._input_names, tensors, strict=True))))
+
+    def stepper(self) -> Stepper:
+        return OnnxStepper(self._session, self.inputs, self.outputs)
 
 
 _ENGINES: dict[str, tuple[Callable[[bytes, ModelFile], Engine], str, str]] = {

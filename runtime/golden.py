@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.bundle import Bundle, Manifest
-from kwspot.runtime.classifier import WindowClassifier
+from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import Engine
 from kwspot.runtime.features import mfcc
 from kwspot.runtime.sound_files import to_int16
@@ -71,7 +71,7 @@ def make_golden(manifest: Manifest, engine: Engine) -> GoldenVectors:
     """Golden vectors of a model that is being exported, by its int8 form."""
     sound = synthetic_sound(manifest.window_samples)
     features = np.stack([mfcc(row, manifest.features) for row in sound])
-    classifier = WindowClassifier(manifest, engine)
+    classifier = open_classifier(manifest, engine)
     return GoldenVectors(sound, features, np.stack([classifier.score_clip(frames) for frames in features]))
 
 
@@ -79,7 +79,7 @@ def check_golden(bundle: Bundle, engine: Engine) -> GoldenResult:
     """Run the golden vectors of a bundle on this machine, in this engine."""
     golden = GoldenVectors.of(bundle)
     features = np.stack([mfcc(row, bundle.manifest.features) for row in golden.sound])
-    classifier = WindowClassifier(bundle.manifest, engine)
+    classifier = open_classifier(bundle.manifest, engine)
     scores = np.stack([classifier.score_clip(frames) for frames in features])
     step = engine.outputs[0].scale or 1.0
     return GoldenResult(

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.bundle import Bundle
-from kwspot.runtime.classifier import WindowClassifier
+from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.decision import Decision, Detection
 from kwspot.runtime.engines import open_engine
 from kwspot.runtime.features import StreamingMfcc
+from kwspot.runtime.gate import Gate
 
 
 class KeywordSpotter:
@@ -29,13 +30,15 @@ class KeywordSpotter:
         Word → threshold, in place of the bundle's.
     precision
         ``"int8"``, or ``"float"`` to compare.
+    gate_db
+        No inference while all that the model would see lies below this level: see :class:`kwspot.runtime.gate.Gate`.
 
     Raises
     ------
     EngineError
         If the engine is not installed or cannot load the model.
     ConfigError
-        If a threshold is out of range or for a word the bundle does not hear.
+        If a threshold or the gate is out of range, or a threshold is for a word the bundle does not hear.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class KeywordSpotter:
         engine: str | None = None,
         thresholds: Mapping[str, float] | None = None,
         precision: str = "int8",
+        gate_db: float | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
@@ -52,8 +56,10 @@ class KeywordSpotter:
         settings = manifest.decision.with_thresholds(thresholds or {}, manifest.labels)
         opened = open_engine(bundle, engine, precision=precision)
         self.engine_name = opened.name
-        self._features = StreamingMfcc(self._spec)
-        self._classifier = WindowClassifier(manifest, opened)
+        # Frames are of no use before an inference, and cost less together.
+        self._features = StreamingMfcc(self._spec, group=manifest.inference_hop_frames)
+        classifier = open_classifier(manifest, opened)
+        self._classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
         self._decision = Decision(
             settings,
             manifest.labels,
@@ -62,15 +68,15 @@ class KeywordSpotter:
         )
         self.samples_seen = 0
         """The sample clock: all samples pushed or reported lost since the first."""
-        self._stretch_start = 0
+        self._hop_samples = self._spec.hop_samples
+        self._start = self._start_of(0)
+        """Frame k, counted from 1, of this stretch of sound ends at ``_start + k * _hop_samples``."""
         self._last: list[tuple[int, NDArray[np.float32]]] = []
 
     @property
     def last_scores(self) -> list[tuple[int, NDArray[np.float32]]]:
         """(at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
-        return [
-            (self._stretch_start + self._spec.samples_in(frames_seen), scores) for frames_seen, scores in self._last
-        ]
+        return [(self._start + frames_seen * self._hop_samples, scores) for frames_seen, scores in self._last]
 
     @property
     def averaged_scores(self) -> int:
@@ -102,8 +108,7 @@ class KeywordSpotter:
         detections: list[Detection] = []
         self._last = self._classifier.push(frames)
         for frames_seen, scores in self._last:
-            at_sample = self._stretch_start + self._spec.samples_in(frames_seen)
-            detections += self._decision.push(scores, at_sample)
+            detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
         return detections
 
     def skip(self, lost_samples: int) -> None:
@@ -117,8 +122,11 @@ class KeywordSpotter:
         self._decision.rewind()
         self._start_stretch(0)
 
+    def _start_of(self, at_sample: int) -> int:
+        return at_sample + self._spec.samples_in(1) - self._hop_samples
+
     def _start_stretch(self, at_sample: int) -> None:
-        self._stretch_start = at_sample
+        self._start = self._start_of(at_sample)
         self._last = []
         self._features.reset()
         self._classifier.reset()

@@ -7,6 +7,7 @@ import os
 import wave
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from kwspot.runtime.features import mfcc
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.recordings import DataFolder, part_of_speaker, read_sound
 from kwspot.runtime.spec import FeatureSpec
+
+if TYPE_CHECKING:
+    from kwspot.export.convert import Converted
 
 RATE_HZ = 16_000
 TONES_HZ = {"low": (300.0, 600.0), "high": (1_500.0, 2_500.0), "_silence_": None}
@@ -97,6 +101,31 @@ def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder as ``kwspot train`` writes it: a few hundred parameters that tell the tones apart."""
     from kwspot.train.backend import keras
+
+    def model(features: Any, labels: int) -> Any:
+        layers = keras.layers
+        x = layers.Conv1D(8, 5, strides=2, activation="relu")(features)
+        x = layers.Conv1D(8, 3, activation="relu")(x)
+        x = layers.GlobalMaxPooling1D()(x)
+        return layers.Dense(labels, activation="softmax")(x)
+
+    return _trained(model, "tiny", 25, tone_folder, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_stream_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the model that is made to be a stream, as small as it can be."""
+    from kwspot.train.streaming_models import tc_cnn
+
+    def model(features: Any, labels: int) -> Any:
+        return tc_cnn(features, labels, front=4, bands=4, channels=16, blocks=2, dropout=0.0)
+
+    return _trained(model, "tc-cnn", 12, tone_folder, tmp_path_factory.mktemp("runs") / "tiny-stream")
+
+
+def _trained(model: Callable[[Any, int], Any], name: str, epochs: int, tone_folder: Path, run: Path) -> Path:
+    """A run folder of a model, (features, labels) → scores, that was trained on the tones."""
+    from kwspot.train.backend import keras
     from kwspot.train.toml_text import to_toml
 
     spec = FeatureSpec(coefficients=12)
@@ -107,23 +136,14 @@ def tiny_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     truth = np.array([labels.index(clip.word) for clip in clips])
 
     keras.utils.set_random_seed(1)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input(frames.shape[1:]),
-            layers.Conv1D(8, 5, strides=2, activation="relu"),
-            layers.Conv1D(8, 3, activation="relu"),
-            layers.GlobalMaxPooling1D(),
-            layers.Dense(len(labels), activation="softmax"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    model.fit(normalisation.apply(frames), truth, epochs=25, batch_size=16, verbose=0)
+    features = keras.Input(frames.shape[1:])
+    built = keras.Model(features, model(features, len(labels)))
+    built.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    built.fit(normalisation.apply(frames), truth, epochs=epochs, batch_size=16, verbose=0)
 
-    run = tmp_path_factory.mktemp("runs") / "tiny"
     run.mkdir()
-    model.save(run / "model.keras")
-    (run / "metrics.json").write_text(json.dumps({"parameters": model.count_params(), "macs": 12_345}))
+    built.save(run / "model.keras")
+    (run / "metrics.json").write_text(json.dumps({"parameters": built.count_params(), "macs": 12_345}))
     config = {
         "protocol": "kwspot",
         "preset": "tiny",
@@ -131,7 +151,7 @@ def tiny_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         "calibration": [clip.path.relative_to(tone_folder).as_posix() for clip in clips[::2]],
         "features": spec.to_dict(),
         "normalisation": normalisation.to_dict(),
-        "model": {"name": "tiny"},
+        "model": {"name": name},
         "data": {"folder": str(tone_folder), "words": list(labels), "clip_ms": 1000},
         "versions": {"keras": keras.__version__},
     }
@@ -146,6 +166,32 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bun
 
     bundle, _ = export_run(tiny_run, tmp_path_factory.mktemp("bundles") / "tiny.kws")
     return bundle
+
+
+@pytest.fixture(scope="session")
+def stream_export(tiny_stream_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Converted]:
+    """A real stream bundle of `tiny_stream_run`, and what the converter gave for it."""
+    from kwspot.export import convert, stream_parity
+    from kwspot.export.export_cli import export_run
+
+    kept = []
+
+    def keeping(*args: Any, **options: Any) -> Converted:
+        kept.append(original(*args, **options))
+        return kept[0]
+
+    original = convert.convert
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "convert", keeping)
+        patch.setattr(stream_parity, "STREAM_MINUTES", 1)
+        bundle, _ = export_run(tiny_stream_run, tmp_path_factory.mktemp("bundles") / "tiny-stream.kws")
+    return bundle, kept[0]
+
+
+@pytest.fixture(scope="session")
+def stream_bundle(stream_export: tuple[Bundle, Converted]) -> Bundle:
+    """A real stream bundle; copy its folder (``.path``) before changing anything in it."""
+    return stream_export[0]
 
 
 @pytest.fixture(scope="session")
