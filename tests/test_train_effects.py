@@ -9,6 +9,7 @@ from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train import augment as effects
 from kwspot.train import unknown
 from kwspot.train.config import AugmentConfig, UnknownConfig
+from kwspot.train.leave_out import sound_files_below
 from kwspot.train.pipeline import mixed_up
 
 RATE_HZ = 16_000
@@ -133,7 +134,7 @@ def test_running_speech_is_cut_into_pieces_without_pauses():
 
 def test_a_folder_without_speech_is_named(tmp_path):
     with pytest.raises(DataFolderError, match="holds no recordings"):
-        unknown.speech_clips([tmp_path], RATE_HZ, RATE_HZ, np.random.default_rng(0))
+        sound_files_below(tmp_path)
 
 
 def test_words_that_sound_alike_are_left_out_of_the_vocabulary():

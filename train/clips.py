@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.errors import DataFolderError, RecordingError
+from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.train.config import Config
+from kwspot.train.leave_out import noise_recordings
 from kwspot.train.noise import NoiseBank, made_noise, split_by_time
-from kwspot.train.unknown import more_clips, sound_files_below
+from kwspot.train.unknown import more_clips, vocabulary
 
 SMALLEST_CLASS = 10
 """Training on fewer clips of a class than this is refused: it cannot be learnt, only memorised."""
@@ -87,6 +88,7 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
         raise DataFolderError(
             f"{folder.root} has no recordings of {_some(missing)}; it has {_some(folder.words)}: name some of those"
         )
+    _check_left_out(folder, config.unknown.leave_out, words)
     labels = words + (UNKNOWN,) * (data.unknown_share > 0) + (SILENCE,) * (data.silence_share > 0)
     if len(labels) < 2:
         raise DataFolderError(
@@ -94,6 +96,17 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
             "more, or [data] unknown_share or silence_share above 0"
         )
     return labels
+
+
+def _check_left_out(folder: DataFolder, left_out: Sequence[str], words: Sequence[str]) -> None:
+    for word in left_out:
+        if word in words:
+            raise ConfigError(f"unknown.leave_out has {word}, a word to be heard; expected other words: take it out")
+        if word not in folder.words and word not in vocabulary():
+            raise ConfigError(
+                f"unknown.leave_out has {word}, which is neither in {folder.root} nor in the vocabulary; "
+                "expected words that would be trained on: take it out"
+            )
 
 
 def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
@@ -204,16 +217,12 @@ def _per_epoch(labels: Sequence[str], label_of: NDArray[np.int64], config: Confi
 
 def _noise_banks(folder: DataFolder, config: Config) -> tuple[NoiseBank, NoiseBank]:
     rate_hz = config.features.sample_rate_hz
-    paths = list(folder.noise_files)
-    if SILENCE in folder.words:
-        # Recordings of nothing said are noise too, whatever the part.
-        paths += [clip.path for clip in folder.clips(words=[SILENCE])]
+    (own, *more), _ = noise_recordings(folder, config)
     made = made_noise(rate_hz, config.training.seed)
-    kinds = [_read(paths, folder.root, rate_hz)] if paths else [made]
-    more = [folder.root / name for name in config.data.noise_folders]
+    kinds = [_read(own.paths, folder.root, rate_hz)] if own.paths else [made]
     if more:
-        kinds += [_read(sound_files_below(path), path, rate_hz) for path in more]
-        kinds += [made] * bool(paths)
+        kinds += [_read(group.paths, group.root, rate_hz) for group in more]
+        kinds += [made] * bool(own.paths)
     return split_by_time(kinds)
 
 

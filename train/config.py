@@ -9,7 +9,8 @@
     [augment]    see AugmentConfig
     [training]   see TrainingConfig
 
-Every key has a default but ``model.name``. A preset is such a file in ``configs/``.
+Every key has a default but ``model.name``. A preset is such a file in ``configs/``. A file may begin with
+``base = "commands"``: what it does not say, that preset says.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class DataConfig:
         The clips of a rare word are repeated up to this share of the most frequent word's.
     noise_folders
         More folders of noise, relative to the data folder.
+    leave_out_noise
+        Noise recordings that are not used, to test on (patterns, see :mod:`kwspot.train.leave_out`).
     licence
         Of the recordings; it goes into the bundle that is exported.
     """
@@ -70,6 +73,7 @@ class DataConfig:
     silence_share: float = 0.0
     word_least_share: float = 0.0
     noise_folders: tuple[str, ...] = ()
+    leave_out_noise: tuple[str, ...] = ()
     licence: str = "unstated"
 
     def __post_init__(self) -> None:
@@ -100,11 +104,14 @@ class UnknownConfig:
     Parameters
     ----------
     leave_out
-        Other words of the data folder that are not used, to test on words that training never had.
+        Other words, of the data folder and of the vocabulary, that are not used, to test on words that training
+        never had.
     rare_word_least
         The clips of an other word are repeated up to this number.
     speech
         Folders of running speech or of other words, relative to the data folder.
+    leave_out_speech
+        Recordings of those that are not used (patterns, see :mod:`kwspot.train.leave_out`).
     speech_most
         As many pieces of it at the most, drawn.
     spoken_per_word
@@ -118,6 +125,7 @@ class UnknownConfig:
     leave_out: tuple[str, ...] = ()
     rare_word_least: int = 0
     speech: tuple[str, ...] = ()
+    leave_out_speech: tuple[str, ...] = ()
     speech_most: int = 4000
     spoken_per_word: int = 0
     spoken_words: int = 0
@@ -194,6 +202,10 @@ class TrainingConfig:
 
     The learning rate rises from 0 over `warm_up_epochs` and then, with
     ``schedule = "cosine"``, falls along half a cosine to 0 at the last epoch.
+
+    With `average_decay` above 0 the running average of the weights over about
+    ``1 / (1 - average_decay)`` batches is validated and kept in place of the
+    weights themselves.
     """
 
     epochs: int = 30
@@ -203,6 +215,7 @@ class TrainingConfig:
     warm_up_epochs: float = 1.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    average_decay: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -213,6 +226,7 @@ class TrainingConfig:
         _demand(self.warm_up_epochs >= 0, "training.warm_up_epochs", self.warm_up_epochs, "0 or more")
         _demand(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
         _demand(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "0 to below 1")
+        _demand(0 <= self.average_decay < 1, "training.average_decay", self.average_decay, "0 to below 1")
         _demand(0 <= self.seed < 2**32, "training.seed", self.seed, "0 to 4294967295")
 
 
@@ -293,8 +307,24 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; expected a TOML file like {PRESETS / 'conv2.toml'}")
     try:
-        return Config.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Config.from_dict(_with_base(_read_toml(path)))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}; mend that place") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _with_base(values: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a file over those of the preset that it names as its base."""
+    if "base" not in values:
+        return values
+    name = values.pop("base")
+    check_known(str(name), preset_names(), "base")
+    under = _read_toml(PRESETS / f"{name}.toml")
+    _demand("base" not in under, "base", name, "a preset that has no base itself")
+    tables = {key: table for key, table in values.items() if isinstance(table, Mapping)}
+    return {**under, **values, **{key: {**under.get(key, {}), **table} for key, table in tables.items()}}

@@ -39,11 +39,15 @@ class NoiseBank:
         """An example of "nothing said": noise of a drawn level, or zeros."""
         zeros = rng.random() < _ZEROS_SHARE
         level_dbfs = rng.uniform(*_SILENCE_DBFS)
-        crop = self.crop(rng, length) / INT16_FULL_SCALE
-        loudness = rms(crop)
-        if zeros or loudness == 0:
-            return np.zeros(length, np.int16)
-        return to_int16(crop * (10 ** (level_dbfs / 20) / loudness))
+        crop = self.crop(rng, length)
+        return np.zeros(length, np.int16) if zeros else at_level(crop, level_dbfs)
+
+
+def at_level(samples: NDArray[np.int16], dbfs: float) -> NDArray[np.int16]:
+    """Sound as loud as asked, its root mean square in decibels of full scale; zeros stay zeros."""
+    sound = samples / INT16_FULL_SCALE
+    loudness = rms(sound)
+    return samples if loudness == 0 else to_int16(sound * (10 ** (dbfs / 20) / loudness))
 
 
 def rms(samples: NDArray[np.floating]) -> float:

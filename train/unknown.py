@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, UNKNOWN
-from kwspot.runtime.recordings import SOUND_EXTENSIONS
 from kwspot.runtime.sound_files import fit_length, read_sound, to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
 from kwspot.train.config import Config
+from kwspot.train.leave_out import Recordings, speech_recordings
 from kwspot.train.synth import Synthesiser, voices
 
 VOCABULARY = Path(__file__).with_name("vocabulary.txt")
@@ -134,31 +134,22 @@ def speech_pieces(recording: Sound, length: int, rate_hz: int, rng: np.random.Ge
         start = end
 
 
-def sound_files_below(folder: Path) -> list[Path]:
-    """All recordings in a folder and below it, sorted; none is a :class:`DataFolderError`."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_EXTENSIONS)
-    if not paths:
-        raise DataFolderError(f"{folder} holds no recordings; expected sound files in it or below it: check the path")
-    return paths
-
-
-def speech_clips(folders: Sequence[Path], length: int, rate_hz: int, rng: np.random.Generator) -> list[Sound]:
-    """Pieces of all recordings below some folders; what fits into a clip is taken whole.
+def speech_clips(groups: Sequence[Recordings], length: int, rate_hz: int, rng: np.random.Generator) -> list[Sound]:
+    """Pieces of all recordings; what fits into a clip is taken whole.
 
     Raises
     ------
     DataFolderError
-        If a folder is missing, holds no recordings, or one cannot be read.
+        If a recording cannot be read.
     """
     clips: list[Sound] = []
-    for folder in folders:
-        paths = sound_files_below(folder)
-        print(f"cutting {len(paths)} recordings of {folder.name}", file=sys.stderr)
-        for path in paths:
+    for group in groups:
+        print(f"cutting {len(group.paths)} recordings of {group.root.name}", file=sys.stderr)
+        for path in group.paths:
             try:
                 recording = read_sound(path, rate_hz)
             except RecordingError as error:
-                raise DataFolderError(f"{folder} has a recording that cannot be used: {error}") from None
+                raise DataFolderError(f"{group.root} has a recording that cannot be used: {error}") from None
             if len(recording) <= 2 * length:
                 clips.append(fit_length(recording, length))
             else:
@@ -211,11 +202,11 @@ def more_clips(
         rare = [clips[k] for k, name in enumerate(spoken) if name == word]
         made += (rare * (wanted.rare_word_least // len(rare)))[len(rare) :]
     if wanted.speech:
-        pieces = speech_clips([root / name for name in wanted.speech], length, rate_hz, rng)
+        pieces = speech_clips(speech_recordings(root, config)[0], length, rate_hz, rng)
         chosen = rng.permutation(len(pieces))[: wanted.speech_most]
         made += [pieces[k] for k in chosen]
     if wanted.spoken_per_word:
-        others = unlike([word for word in vocabulary() if word not in wanted.leave_out], words)
+        others = unlike(vocabulary(), [*words, *wanted.leave_out])
         print(f"speaking {len(others)} words {wanted.spoken_per_word} times", file=sys.stderr)
         made += spoken_clips(others, wanted.spoken_per_word, length, rate_hz, rng)
     if wanted.spliced:
