@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 COMMANDS = {
     "data": ("kwspot.train.data_cli", "download, check or synthesise recordings"),
     "train": ("kwspot.train.train_cli", "train a model on a folder of recordings"),
+    "finetune": ("kwspot.train.finetune_cli", "train a run on for a few epochs, in int8 or in float"),
     "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
     "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.errors import RunError
+from kwspot.train.averaging import Average
 from kwspot.train.backend import keras
 from kwspot.train.config import TrainingConfig
 from kwspot.train.pipeline import Batch, Frames
@@ -45,12 +46,13 @@ class Examples(Protocol):
 
 @dataclasses.dataclass
 class Course:
-    """How far a training has come."""
+    """How far a training has come; ``diverged`` says where the loss was no number any more."""
 
     history: History = dataclasses.field(default_factory=list)
     best_epoch: int = 0
     best_weights: list[NDArray[Any]] = dataclasses.field(default_factory=list)
     interrupted: bool = False
+    diverged: str = ""
 
     @property
     def epochs_run(self) -> int:
@@ -105,25 +107,33 @@ def fit(
     """Train a compiled model to the last epoch, or until Ctrl-C; leaves the best epoch's weights in it.
 
     Ctrl-C ends the training after the batch at hand (a second one at once),
-    and ``course.interrupted`` says so.
+    and ``course.interrupted`` says so; a loss that is no number ends it, too,
+    and ``course.diverged`` says where.
 
     Raises
     ------
     RunError
-        If the loss is no longer a number, or there is nothing to resume from.
+        If there is nothing to resume from.
     """
     state = run / CHECKPOINT_FOLDER / _STATE_FILE
-    course = _load(state, model) if resume else Course()
+    average = Average(model, training.average_decay) if training.average_decay else None
+    course = _load(state, model, average) if resume else Course()
     write_history(run, course.history)
     with _Interruption() as interruption:
         for epoch in range(course.epochs_run + 1, training.epochs + 1):
-            row = _train_epoch(model, examples, epoch, training, interruption)
-            if row is None:
-                course.interrupted = True
+            try:
+                row = _train_epoch(model, examples, epoch, interruption, average)
+                if row is None:
+                    course.interrupted = True
+                    break
+                kept = model.get_weights() if average is None else average.weights()
+                row |= _validate(model, kept, *validation, training.label_smoothing)
+                _demand_number(row["val_loss"], f"on validation after epoch {epoch}")
+            except _Diverged as error:
+                course.diverged = f"{error}: lower training.learning_rate ({training.learning_rate:g}) and train anew"
                 break
-            row |= _validate(model, *validation, training.label_smoothing)
-            course.take(row, model.get_weights())
-            _save(state, model, course)
+            course.take(row, kept)
+            _save(state, model, average, course)
             write_history(run, course.history)
             print(_line(course, training.epochs), file=sys.stderr, flush=True)
     if course.best_epoch:
@@ -131,21 +141,28 @@ def fit(
     return course
 
 
+class _Diverged(Exception):
+    """The loss is no number any more, and no batch that follows would make it one."""
+
+
+def _demand_number(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise _Diverged(f"the loss is {loss} {where}; expected a number")
+
+
 def _train_epoch(
-    model: Any, examples: Examples, epoch: int, training: TrainingConfig, interruption: _Interruption
+    model: Any, examples: Examples, epoch: int, interruption: _Interruption, average: Average | None
 ) -> dict[str, float] | None:
     """A row of the history without validation; None if it was interrupted."""
     started = time.perf_counter()
     sums = {"loss": 0.0, "accuracy": 0.0}
-    for frames, targets in examples.epoch(epoch):
+    for batch, (frames, targets) in enumerate(examples.epoch(epoch), 1):
         means = model.train_on_batch(frames, targets, return_dict=True)  # of this batch alone
+        _demand_number(float(means["loss"]), f"in batch {batch} of epoch {epoch}")
+        if average is not None:
+            average.take()
         for key in sums:
             sums[key] += float(means[key]) * len(frames)
-        if not math.isfinite(sums["loss"]):
-            raise RunError(
-                f"the loss is {float(means['loss'])} in epoch {epoch}; expected a number: "
-                f"lower training.learning_rate ({training.learning_rate:g})"
-            )
         if interruption.asked:
             return None
     seconds = time.perf_counter() - started
@@ -164,9 +181,14 @@ def scores_of(model: Any, frames: Frames) -> NDArray[np.float32]:
     return np.concatenate([model.predict_on_batch(frames[k : k + _EVALUATION_BATCH]) for k in starts])
 
 
-def _validate(model: Any, frames: Frames, targets: NDArray[np.float32], smoothing: float) -> dict[str, float]:
-    """Loss, the same one as in training, and accuracy on validation."""
+def _validate(
+    model: Any, weights: list[NDArray[Any]], frames: Frames, targets: NDArray[np.float32], smoothing: float
+) -> dict[str, float]:
+    """Loss, the same one as in training, and accuracy on validation of the model with these weights."""
+    own = model.get_weights()
+    model.set_weights(weights)
     scores = scores_of(model, frames)
+    model.set_weights(own)
     losses = keras.losses.categorical_crossentropy(targets, scores, label_smoothing=smoothing)
     right = scores.argmax(axis=1) == targets.argmax(axis=1)
     return {"val_loss": float(np.mean(losses)), "val_accuracy": float(right.mean())}
@@ -187,26 +209,26 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _state_of(model: Any) -> list[Any]:
-    """All variables that the next batch depends on: weights, the random states of dropout, the optimiser's."""
-    return [*model.variables, *model.optimizer.variables]
+def _state_of(model: Any, average: Average | None) -> list[Any]:
+    """All variables that the next batch depends on: weights, dropout's random states, the optimiser's, the averages."""
+    return [*model.variables, *model.optimizer.variables, *(average.variables if average else ())]
 
 
-def _save(path: Path, model: Any, course: Course) -> None:
-    arrays = {f"state{k}": keras.ops.convert_to_numpy(v) for k, v in enumerate(_state_of(model))}
+def _save(path: Path, model: Any, average: Average | None, course: Course) -> None:
+    arrays = {f"state{k}": keras.ops.convert_to_numpy(v) for k, v in enumerate(_state_of(model, average))}
     arrays |= {f"best{k}": weights for k, weights in enumerate(course.best_weights)}
     about = json.dumps({"history": course.history, "best_epoch": course.best_epoch})
     with whole_file(path) as file:
         np.savez(file, about=np.array(about), **arrays)
 
 
-def _load(path: Path, model: Any) -> Course:
+def _load(path: Path, model: Any, average: Average | None) -> Course:
     if not path.is_file():
         raise RunError(f"{path} does not exist, so no epoch had ended; train anew with --overwrite")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
-            for k, variable in enumerate(_state_of(model)):
+            for k, variable in enumerate(_state_of(model, average)):
                 variable.assign(arrays[f"state{k}"])
             best = [arrays[f"best{k}"] for k in range(len(model.get_weights()))]
     except (KeyError, ValueError, OSError) as error:

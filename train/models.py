@@ -14,8 +14,11 @@ from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
+from kwspot.train.bc_resnet import bc_resnet
+from kwspot.train.folding import folded
 from kwspot.train.model_blocks import batch_norm_relu, dropout_layer, picture, softmax
 from kwspot.train.streaming_models import tc_cnn
+from kwspot.train.sub_spectral_norm import SubSpectralNorm
 
 layers = keras.layers
 
@@ -110,6 +113,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "gru": gru,
     "ds-cnn": ds_cnn,
     "tc-cnn": tc_cnn,
+    "bc-resnet": bc_resnet,
 }
 """Name → function of the input (and of ``unroll`` if it is recurrent) that returns the output; its keywords are
 the options of the table [model]."""
@@ -165,7 +169,12 @@ def training_form(name: str, frames: int, coefficients: int, labels: int, /, **o
 
 
 def export_form(model: Any, name: str, frames: int, labels: int, /, **options: Any) -> Any:
-    """The model of fixed length with the weights of `model`; recurrences are unrolled."""
+    """The model of fixed length with the weights of `model`, of Keras's own layers alone.
+
+    Recurrences are unrolled; of a model with sub-spectral normalisation all normalisation is folded.
+    """
+    if any(isinstance(layer, SubSpectralNorm) for layer in model.layers):
+        return folded(model)
     fixed = build(name, frames, model.input_shape[-1], labels, unroll=True, **options)
     fixed.set_weights(model.get_weights())
     return fixed

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.config import Config, load_config, load_preset, preset_names
+
+if TYPE_CHECKING:
+    from kwspot.train.fitting import Course
 
 _PROTOCOLS = ("kwspot", "seed", "seed-speakers")
 _SEED_EPOCHS = 50  # as many as that tutorial ran, whatever the preset says
@@ -55,18 +59,22 @@ def main(argv: Sequence[str]) -> int:
     else:
         lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
     course = train(lesson, args.run, resume=args.resume, overwrite=args.overwrite)
+    return report(course, args.run, config.training.epochs, f"kwspot train --resume --run {args.run}")
+
+
+def report(course: Course, run: Path, epochs: int, way_on: str) -> int:
+    """Say how a training ended; returns the exit status. `way_on` is the command that goes on with it."""
     if not course.best_epoch:
         print("kwspot: interrupted before the first epoch ended; nothing was kept", file=sys.stderr)
         return 130
     best = course.best
     print(
-        f"{args.run}: best epoch {course.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
+        f"{run}: best epoch {course.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
         file=sys.stderr,
     )
     if course.interrupted:
         print(
-            f"kwspot: interrupted after {course.epochs_run} of {config.training.epochs} epochs; "
-            f"go on with kwspot train --resume --run {args.run}",
+            f"kwspot: interrupted after {course.epochs_run} of {epochs} epochs; go on with {way_on}",
             file=sys.stderr,
         )
         return 130
@@ -85,7 +93,7 @@ def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
     elif args.config:
         config, preset = load_config(args.config), args.config.stem
     elif there:
-        config, preset = _recorded(there), there["preset"]
+        config, preset = recorded_config(there), there["preset"]
     else:
         raise ConfigError(f"no --preset or --config; expected --preset with one of {', '.join(preset_names())}")
     if args.data is None and not there:
@@ -102,7 +110,7 @@ def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
     return config, preset, data, protocol
 
 
-def _recorded(there: dict[str, dict[str, object]]) -> Config:
+def recorded_config(there: Mapping[str, Any]) -> Config:
     """The configuration that a run was started with."""
     tables = {field.name: there[field.name] for field in dataclasses.fields(Config) if field.name in there}
     added = ("folder", "noise", "counts")  # by the training

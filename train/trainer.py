@@ -6,7 +6,7 @@ import dataclasses
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,36 @@ def prepare(folder: DataFolder, config: Config, preset: str) -> Lesson:
     )
 
 
-def train(lesson: Lesson, run: Path, *, resume: bool = False, overwrite: bool = False) -> Course:
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A model to train; ``kept`` makes of it the one of fixed length that the run keeps."""
+
+    trained: Any
+    kept: Callable[[Any], Any]
+
+
+def fresh(lesson: Lesson) -> Network:
+    """The model of the configuration, with fresh weights."""
+    model, labels = lesson.config.model, len(lesson.labels)
+    return Network(
+        trained=training_form(model.name, lesson.frames, lesson.coefficients, labels, **model.options),
+        kept=lambda trained: export_form(trained, model.name, lesson.frames, labels, **model.options),
+    )
+
+
+def train(
+    lesson: Lesson,
+    run: Path,
+    *,
+    network_of: Callable[[Lesson], Network] = fresh,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Course:
     """Train, and leave a run folder.
 
     After Ctrl-C (``course.interrupted``) it holds the best epoch so far and
-    the checkpoint; if no epoch had ended, there is no folder.
+    the checkpoint; if no epoch had ended, there is no folder. A training that
+    diverges leaves the same, and is an error.
 
     Raises
     ------
@@ -106,11 +131,11 @@ def train(lesson: Lesson, run: Path, *, resume: bool = False, overwrite: bool = 
     check_place(run, resume=resume, overwrite=overwrite)
     if resume:
         _check_same(run, lesson.resolved)
-    config, labels = lesson.config, lesson.labels
+    config = lesson.config
     make_deterministic(config.training.seed)
-    model = training_form(config.model.name, lesson.frames, lesson.coefficients, len(labels), **config.model.options)
-    compiled(model, config.training, len(lesson.examples))
-    spent = cost(_fixed(model, lesson))
+    network = network_of(lesson)
+    model = compiled(network.trained, config.training, len(lesson.examples))
+    spent = cost(network.kept(model))
     print(
         f"{config.model.name}: {spent.parameters} parameters, {spent.macs} multiply-accumulates per inference; "
         f"{len(lesson.examples)} examples an epoch, {len(lesson.validation[0])} to validate on",
@@ -125,10 +150,12 @@ def train(lesson: Lesson, run: Path, *, resume: bool = False, overwrite: bool = 
     finally:
         if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
             run_folder.clear(run)  # no epoch has ended: nothing to keep
-    if not course.best_epoch:
-        return course
-    _write_artefacts(run, model, lesson, course, spent)
-    if not course.interrupted:
+    if course.best_epoch:
+        _write_artefacts(run, network.kept(model), lesson, course, spent)
+    if course.diverged:
+        left = f"{run} keeps epoch {course.best_epoch}" if course.best_epoch else "no epoch had ended, nothing is kept"
+        raise RunError(f"{course.diverged}; {left}")
+    if course.best_epoch and not course.interrupted:
         run_folder.clear(run / run_folder.CHECKPOINT_FOLDER)
     return course
 
@@ -165,15 +192,9 @@ def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
         )
 
 
-def _fixed(model: Any, lesson: Lesson) -> Any:
-    model_config = lesson.config.model
-    return export_form(model, model_config.name, lesson.frames, len(lesson.labels), **model_config.options)
-
-
-def _write_artefacts(run: Path, model: Any, lesson: Lesson, course: Course, spent: Cost) -> None:
+def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spent: Cost) -> None:
     from kwspot.train.pictures import draw_confusion, draw_gallery, draw_learning_curves
 
-    fixed = _fixed(model, lesson)
     with whole_file(run / run_folder.MODEL_FILE) as file:
         fixed.save(file)
     frames, targets = lesson.validation

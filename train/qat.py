@@ -1,0 +1,110 @@
+"""A model that trains as its int8 form computes.
+
+Where int8 rounds: the kernels, the input, and the output of each operation as
+TFLite fuses them (a rectifier with the layer before it). The ranges are those of
+the activations on calibration clips, as in the post-training quantisation that
+export does afterwards, and stay as they are while the model is fine-tuned.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.errors import RunError
+from kwspot.train.backend import keras
+from kwspot.train.fake_quant import FakeQuantised, WithFakeQuantisedKernel, scale_and_zero_point
+from kwspot.train.folding import WITH_KERNEL, copied, rebuilt, users_of
+
+layers = keras.layers
+
+# What moves numbers, or does nothing after training: its output has the range of its input.
+_MOVES = (
+    layers.Reshape, layers.Flatten, layers.Permute, layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D,
+    layers.ZeroPadding1D, layers.ZeroPadding2D, layers.Cropping1D, layers.Cropping2D,
+    layers.MaxPooling1D, layers.MaxPooling2D,
+)  # fmt: skip
+_COMPUTES = (
+    *WITH_KERNEL, layers.ReLU, layers.Activation, layers.Add, layers.Multiply,
+    layers.AveragePooling1D, layers.AveragePooling2D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
+)  # fmt: skip
+_BATCH = 64
+
+# TFLite's own for the sigmoid, whatever the clips say: all of 0 to 1.
+_SIGMOID = (1 / 256, -128)
+
+
+def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
+    """The model with int8 in its midst, and the same weights; :func:`copy_back` brings them home.
+
+    Parameters
+    ----------
+    model
+        Of fixed length, without normalisation (:func:`kwspot.train.folding.folded`).
+    calibration : float32, shape (clips, T, C)
+        Normalised features that give the ranges of the activations.
+
+    Raises
+    ------
+    RunError
+        If it has a layer of which it is not known where int8 rounds.
+    """
+    for layer in model.layers:
+        if not isinstance(layer, (layers.InputLayer, *_MOVES, *_COMPUTES)):
+            raise RunError(
+                f"layer {layer.name} ({type(layer).__name__}) cannot be fine-tuned in int8; expected a model of "
+                "convolutions, dense layers and pooling: fine-tune it with --float"
+            )
+    users = users_of(model)
+    rounded = [layer for layer in model.layers if _rounds(layer, users)]
+    ranges = _ranges(model, rounded, calibration)
+    start = model.inputs[0]
+
+    def build(layer: Any, inputs: Any) -> Any:
+        if layer.input is start:
+            inputs = FakeQuantised(*scale_and_zero_point(*ranges[id(start)]), name="features_int8")(inputs)
+        if isinstance(layer, WITH_KERNEL):
+            inner = type(layer).from_config(layer.get_config())
+            output = WithFakeQuantisedKernel(inner)(inputs)
+            inner.set_weights(layer.get_weights())
+        else:
+            _, output = copied(layer, inputs)
+        if id(layer.output) not in ranges:
+            return output
+        is_gate = isinstance(layer, layers.Activation) and layer.activation is keras.activations.sigmoid
+        scale, zero_point = _SIGMOID if is_gate else scale_and_zero_point(*ranges[id(layer.output)])
+        return FakeQuantised(scale, zero_point, name=f"{layer.name}_output_int8")(output)
+
+    return rebuilt(model, build)
+
+
+def copy_back(quantised: Any, model: Any) -> None:
+    """The weights of a quantised form into the model that it was made of."""
+    for layer in quantised.layers:
+        if isinstance(layer, WithFakeQuantisedKernel):
+            model.get_layer(layer.inner.name).set_weights(layer.inner.get_weights())
+
+
+def _rounds(layer: Any, users: dict[int, list[Any]]) -> bool:
+    """Whether int8 writes the output of this layer with a range of its own."""
+    if not isinstance(layer, _COMPUTES):
+        return False
+    if getattr(layer, "activation", None) is keras.activations.softmax:
+        return False  # the scores: the loss wants them unrounded
+    following = users.get(id(layer.output), [])
+    fused = len(following) == 1 and isinstance(following[0], layers.ReLU)
+    return not fused
+
+
+def _ranges(model: Any, rounded: list[Any], calibration: NDArray[np.float32]) -> dict[int, tuple[float, float]]:
+    """``id`` of a tensor → least and greatest value on the clips; of the input and of the outputs of `rounded`."""
+    tensors = [model.inputs[0], *(layer.output for layer in rounded)]
+    probe = keras.Model(model.inputs, tensors)
+    low, high = np.full(len(tensors), np.inf), np.full(len(tensors), -np.inf)
+    for start in range(0, len(calibration), _BATCH):
+        values = probe.predict_on_batch(calibration[start : start + _BATCH])
+        low = np.minimum(low, [float(v.min()) for v in values])
+        high = np.maximum(high, [float(v.max()) for v in values])
+    return {id(tensor): (float(a), float(b)) for tensor, a, b in zip(tensors, low, high, strict=True)}
