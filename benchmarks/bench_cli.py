@@ -12,6 +12,13 @@ SUBCOMMANDS = {
     "engines": ("kwspot.benchmarks.engines_cli", "the same sound through every engine, event by event"),
     "latency": ("kwspot.benchmarks.latency_cli", "what a hop, an hour and a start cost, for each engine"),
     "instructions": ("kwspot.benchmarks.instructions_cli", "what listening costs on an emulated board's core"),
+    "model": ("kwspot.benchmarks.mlperf_cli", "MLPerf Tiny's keyword spotting, for a bundle or any .tflite"),
+    "stream": (
+        "kwspot.benchmarks.streaming_accuracy",
+        "words matched, wrong and false in a labelled recording",
+    ),
+    "wake": ("kwspot.benchmarks.wake_word_benchmark", "misses against false accepts an hour, in speech and noise"),
+    "calibration": ("kwspot.benchmarks.calibration_sweep", "how many clips, and which, calibrate well"),
     "compare": ("kwspot.benchmarks.compare_cli", "what got worse from one result to another, for CI"),
     "report": ("kwspot.benchmarks.report_cli", "one page: what a model loses and costs, step by step"),
 }
