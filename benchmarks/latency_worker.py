@@ -45,7 +45,7 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
     """Nanoseconds of each step of each hop, int64 (hops, steps), through the parts of a KeywordSpotter."""
     import numpy as np
 
-    from kwspot.runtime.classifier import WindowClassifier
+    from kwspot.runtime.classifier import open_classifier
     from kwspot.runtime.decision import Decision
     from kwspot.runtime.engines import open_engine
     from kwspot.runtime.features import StreamingMfcc
@@ -53,7 +53,7 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
     manifest = bundle.manifest
     spec = manifest.features
     features = StreamingMfcc(spec)
-    classifier = WindowClassifier(manifest, open_engine(bundle, engine, precision=precision))
+    classifier = open_classifier(manifest, open_engine(bundle, engine, precision=precision))
     decision = Decision(
         manifest.decision,
         manifest.labels,

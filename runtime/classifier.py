@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from kwspot.runtime.bundle import Manifest
 from kwspot.runtime.engines import Engine
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.features import mfcc
-from kwspot.runtime.quantisation import dequantise, quantise
+from kwspot.runtime.quantisation import Dequantiser
 
 Results = list[tuple[int, NDArray[np.float32]]]
 """(frames seen since the reset, scores float32 (labels,)), one for each inference."""
@@ -40,36 +41,29 @@ class _Tensors:
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         self._manifest = manifest
-        self._engine = engine
-        self._input, self._output = engine.inputs[0], engine.outputs[0]
+        self._engine_name = engine.name
+        given, said = engine.inputs[0], engine.outputs[0]
+        normalisation = manifest.normalisation
+        self.as_input: Callable[[NDArray[np.float32]], NDArray[Any]] = normalisation.apply
+        """Frames (k, coefficients) as the model takes them, in an array of its own."""
+        if given.scale is not None and given.zero_point is not None:
+            self.as_input = normalisation.quantiser(given.scale, given.zero_point)
+        self.as_scores: Callable[[NDArray[Any]], NDArray[np.float32]] = self._finite
+        """What the model said, (labels,), as probabilities, in an array of its own."""
+        if said.scale is not None and said.zero_point is not None:
+            self.as_scores = Dequantiser(said.scale, said.zero_point)
 
-    def as_input(self, frames: NDArray[np.float32]) -> NDArray[np.generic]:
-        """Frames (k, coefficients) as the model takes them."""
-        normalised = self._manifest.normalisation.apply(frames)
-        if self._input.scale is None or self._input.zero_point is None:
-            return normalised
-        return quantise(normalised, self._input.scale, self._input.zero_point)
-
-    def silence(self) -> NDArray[np.generic]:
+    def silence(self) -> NDArray[Any]:
         """A window of digital silence, (window_frames, coefficients), as the model takes it."""
         return self.as_input(mfcc(np.zeros(self._manifest.window_samples, np.int16), self._manifest.features))
 
-    def as_scores(self, said: NDArray[np.generic]) -> NDArray[np.float32]:
-        """An array of its own, float32 (labels,), of what the model said, (1, labels).
-
-        Raises
-        ------
-        EngineError
-            If a score is not finite.
-        """
-        if self._output.scale is not None and self._output.zero_point is not None:
-            return dequantise(said[0], self._output.scale, self._output.zero_point)
+    def _finite(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         if not np.isfinite(said).all():
             raise EngineError(
-                f"{self._engine.name} gave a score that is not finite for {self._manifest.name}; "
+                f"{self._engine_name} gave a score that is not finite for {self._manifest.name}; "
                 "try another --engine, or export the bundle again"
             )
-        return np.array(said[0], np.float32)
+        return said.copy()
 
 
 class WindowClassifier:
@@ -85,7 +79,7 @@ class WindowClassifier:
 
     def _infer(self) -> NDArray[np.float32]:
         (said,) = self._engine.infer([self._window])
-        return self._tensors.as_scores(said)
+        return self._tensors.as_scores(said[0])
 
     def push(self, frames: NDArray[np.float32]) -> Results:
         """Take frames, float32 (k, coefficients), and return the scores that they complete."""
@@ -102,7 +96,7 @@ class WindowClassifier:
                 results.append((self._frames_seen, self._infer()))
         return results
 
-    def _shift_in(self, rows: NDArray[np.generic]) -> None:
+    def _shift_in(self, rows: NDArray[Any]) -> None:
         window = self._window[0]
         rows = rows[-len(window) :]
         window[: len(window) - len(rows)] = window[len(rows) :].copy()
@@ -131,32 +125,36 @@ class StreamClassifier:
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         self._hop = manifest.inference_hop_frames
-        self._tensors = _Tensors(manifest, engine)
+        tensors = _Tensors(manifest, engine)
+        self._as_input, self._as_scores = tensors.as_input, tensors.as_scores
         self._stepper = engine.stepper()
         self._rows = self._stepper.frames[0, :, 0]  # (hop, coefficients)
-        self._silence = self._tensors.silence()[0]
+        self._scores = self._stepper.scores[0]  # (labels,)
+        self._silence = tensors.silence()[0]
         self._rows[...] = self._silence
         for _ in range(-(-manifest.window_frames // self._hop)):
             self._stepper.step()
         self._silent_states = self._stepper.states()
+        self._frames_seen = self._filled = 0
         self.reset()
 
     def push(self, frames: NDArray[np.float32]) -> Results:
         """Take frames, float32 (k, coefficients), and return the scores that they complete."""
         results = []
-        rows = self._tensors.as_input(frames)
-        start = 0
-        while start < len(rows):
+        rows = self._as_input(frames)
+        start, count, hop = 0, len(rows), self._hop
+        while start < count:
+            # Up to the next inference at once.
             filled = self._filled
-            taken = min(self._hop - filled, len(rows) - start)
-            self._rows[filled : filled + taken] = rows[start : start + taken]
-            start += taken
+            end = min(start + hop - filled, count)
+            taken = end - start
+            self._rows[filled : filled + taken] = rows[start:end]
+            start = end
             self._frames_seen += taken
-            self._filled = filled + taken
-            if self._filled == self._hop:
-                self._filled = 0
+            self._filled = (filled + taken) % hop
+            if not self._filled:
                 self._stepper.step()
-                results.append((self._frames_seen, self._tensors.as_scores(self._stepper.scores)))
+                results.append((self._frames_seen, self._as_scores(self._scores)))
         return results
 
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
