@@ -1,6 +1,6 @@
 """``kwspot selftest``: does this board compute what the bundle says, and how fast.
 
-Exit status 0 if it does, 1 if it computes something else or is too slow to keep up.
+Exit status 0 if it does, 1 if it computes something else.
 """
 
 from __future__ import annotations
@@ -56,8 +56,6 @@ def main(argv: Sequence[str]) -> int:
             f"FAILED: {bundle.manifest.name} on {spotter.engine_name}: {' and '.join(wrong)} differ from the bundle's"
         )
         return 1
-    if speed.cpu_share >= 1:
-        print(f"FAILED: {bundle.manifest.name} on {spotter.engine_name} {uses}: too slow to listen")
-        return 1
-    print(f"passed: {bundle.manifest.name} on {spotter.engine_name} {uses}")
+    slow = "" if speed.cpu_share < 1 else ": right, but too slow to listen"
+    print(f"passed: {bundle.manifest.name} on {spotter.engine_name} {uses}{slow}")
     return 0

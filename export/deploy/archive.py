@@ -89,6 +89,9 @@ def _fill(
         needs_mb = max(needs_mb, INSTALLED_MB[chosen])
         if offline:
             _download(board, folder / "requirements" / requirements, folder / "wheels")
+            # Not one of those to be installed.
+            for path in (folder / "wheels").glob("installer-*.whl"):
+                path.rename(folder / path.name)
             needs_mb = _TOP_MB + sum(map(_unpacked_bytes, (folder / "wheels").iterdir())) // 1_000_000
     for refused in REFUSED.values():
         conf = _conf(

@@ -106,11 +106,8 @@ make_environment() {
     [ "$SYSTEM_SITE" = no ] || set -- --system-site-packages "$@"
     if [ "$OFFLINE" = yes ]; then
         step python3 -m venv --without-pip "$@"
-        for wheel in "$here"/wheels/*.whl "$here"/kwspot-*.whl; do
-            case "$wheel" in */wheels/installer-*) continue ;; esac
-            step env PYTHONPATH="$(echo "$here"/wheels/installer-*.whl)" \
-                "$building/venv/bin/python" -m installer --no-compile-bytecode "$wheel"
-        done
+        step env PYTHONPATH="$(echo "$here"/installer-*.whl)" "$building/venv/bin/python" -m installer \
+            --no-compile-bytecode "$here"/wheels/*.whl "$here"/kwspot-*.whl
     else
         step python3 -m venv "$@"
         step "$building/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \
