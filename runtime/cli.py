@@ -20,6 +20,7 @@ COMMANDS = {
     "bundles": ("kwspot.runtime.bundles_cli", "list the bundles that ship with the kit"),
     "selftest": ("kwspot.runtime.selftest_cli", "does this board compute what the bundle says, and how fast"),
     "deploy": ("kwspot.export.deploy.deploy_cli", "write an archive with everything a Raspberry Pi needs"),
+    "service": ("kwspot.runtime.service_cli", "let systemd start listening with the machine and keep it alive"),
 }
 """Subcommand → (module with ``main(argv) -> int``, one line of help)."""
 

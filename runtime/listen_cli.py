@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,11 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.outputs import add_options
 
 if TYPE_CHECKING:
+    from kwspot.runtime.meter import Meter
+    from kwspot.runtime.microphone import Microphone
     from kwspot.runtime.reloading import Begun
+    from kwspot.runtime.saved_events import SavedEvents
+    from kwspot.runtime.spotter import KeywordSpotter
 
 DEFAULT_BUNDLE = "commands"
 
@@ -46,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORD=0.8",
         help="score from which a word fires; may be given several times",
     )
+    parser.add_argument("--meter", action="store_true", help="draw level, scores and losses on the terminal (stderr)")
+    parser.add_argument("--save-events", metavar="DIR", help="keep the sound around each detection, the newest 1000")
     add_options(parser)
     return parser
 
@@ -80,8 +87,40 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def check_config(path: str) -> None:
+    """Read a file for ``--config``; a :class:`ConfigError` says what is wrong with it."""
+    from kwspot.runtime.listen_config import arguments
+
+    args = arguments(_parser(), ["--config", path])
+    _thresholds(args.threshold)
+    _channel(args.channel)
+
+
+def _seeing(
+    args: argparse.Namespace, spotter: KeywordSpotter, microphone: Microphone | None
+) -> list[Meter | SavedEvents]:
+    """What ``--meter`` and ``--save-events`` ask for: each a watcher and a sink."""
+    seen: list[Meter | SavedEvents] = []
+    if args.save_events:
+        from kwspot.runtime.saved_events import SavedEvents
+
+        seen.append(SavedEvents(args.save_events, spotter.bundle))
+    if args.meter:
+        if not sys.stderr.isatty():
+            raise ConfigError(
+                "--meter draws on a terminal, and standard error is none: leave it out, or do not redirect"
+            )
+        from kwspot.runtime.meter import Meter
+
+        recording_s = (lambda: 0.0) if microphone is None else microphone.cpu_s
+        seen.append(Meter(sys.stderr, spotter, cpu_s=lambda: time.process_time() + recording_s()))
+    return seen
+
+
 def _listen(args: argparse.Namespace, begun: Begun) -> None:
     """Listen as `args` say, to the end or a signal."""
+    if args.wyoming and (args.meter or args.save_events):
+        raise ConfigError("--meter and --save-events are of one stream and --wyoming serves several; leave them out")
     if args.channel is not None and (args.wav or args.stdin or args.wyoming):
         raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
     thresholds, channel = _thresholds(args.threshold), _channel(args.channel)
@@ -118,8 +157,11 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
             microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
         spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds)
         outputs = stack.enter_context(opened(args, spotter, live=not args.wav))
-        events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks])
-        watchers = outputs.watchers
+        seen = _seeing(args, spotter, microphone)
+        events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks, *seen])
+        for watcher in seen:
+            stack.callback(watcher.close)
+        watchers = [*outputs.watchers, *seen]
         if args.wav:
             for path in args.wav:
                 listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path, watchers=watchers)

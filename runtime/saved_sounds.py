@@ -1,14 +1,14 @@
 """What ``--save-events`` has kept, to hear and to mark as right or wrong.
 
-A mark is a file beside the sound, ``NAME.mark.json`` beside ``NAME.wav``:
-``{"mark": "right"}`` or ``{"mark": "wrong"}``.
+A mark is the key ``mark`` in the file beside the sound, ``LABEL/NAME.json``
+beside ``LABEL/NAME.wav``: ``"right"`` or ``"wrong"``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.errors import ConfigError
@@ -16,11 +16,10 @@ from kwspot.runtime.errors import ConfigError
 MARKS = ("right", "wrong")
 SHOWN = 50
 MOST_BYTES = 4 * 1024 * 1024
-_NAME = re.compile(r"[\w.=+-]+\.wav")
 
 
 class SavedSounds:
-    """The sounds in a folder; it may come into being later."""
+    """The sounds in a folder, ``LABEL/NAME.wav``, whose names begin with the time; it may come into being later."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
@@ -28,15 +27,14 @@ class SavedSounds:
     def newest(self) -> list[dict[str, object]]:
         """Name, time and mark of the newest sounds, the newest first."""
         found = []
-        for path in self._folder.glob("*.wav"):
+        for path in sorted(self._folder.glob("*/*.wav"), key=lambda path: path.name, reverse=True)[:SHOWN]:
             try:
-                found.append((path.stat().st_mtime, path.name))
+                time_s = path.stat().st_mtime
             except FileNotFoundError:
-                continue  # a bound of --save-events has just removed it
-        return [
-            {"name": name, "saved_unix_s": round(time_s, 1), "mark": self._marked(name)}
-            for time_s, name in sorted(found, reverse=True)[:SHOWN]
-        ]
+                continue  # it has just left for a newer one
+            name = path.relative_to(self._folder).as_posix()
+            found.append({"name": name, "saved_unix_s": round(time_s, 1), "mark": _told(path).get("mark")})
+        return found
 
     def sound(self, name: str) -> bytes | None:
         """A sound file's content; None if there is none of that name."""
@@ -54,26 +52,28 @@ class SavedSounds:
         path = self._path(name)
         if path is None:
             raise ConfigError(f"no saved sound {str(name)[:80]!r}; expected one of the list")
-        if mark is None:
-            self._mark_file(path).unlink(missing_ok=True)
-        elif mark in MARKS:
-            with whole_file(self._mark_file(path)) as beside:
-                beside.write_text(json.dumps({"mark": mark}) + "\n")
-        else:
+        if mark is not None and mark not in MARKS:
             raise ConfigError(f"mark {str(mark)[:40]!r}; expected {' or '.join(MARKS)}")
+        told = _told(path)
+        told.pop("mark", None)
+        with whole_file(path.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(told if mark is None else {**told, "mark": mark}) + "\n")
 
     def _path(self, name: object) -> Path | None:
-        # Only a plain name: what a browser sends must not lead out of the folder.
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        # What a browser sends must not lead out of the folder.
+        parts = name.split("/") if isinstance(name, str) else []
+        if len(parts) != 2 or not parts[1].endswith(".wav") or any(part[:1] in ("", ".") for part in parts):
             return None
-        path = self._folder / name
-        return path if path.is_file() and not path.is_symlink() else None
-
-    def _mark_file(self, sound: Path) -> Path:
-        return sound.with_suffix(".mark.json")
-
-    def _marked(self, name: str) -> object:
-        try:
-            return json.loads(self._mark_file(self._folder / name).read_text())["mark"]
-        except (FileNotFoundError, ValueError, KeyError):
+        path = self._folder / parts[0] / parts[1]
+        if "\0" in str(path) or not path.is_file() or not path.resolve().is_relative_to(self._folder.resolve()):
             return None
+        return path
+
+
+def _told(sound: Path) -> dict[str, Any]:
+    """What is known of a sound."""
+    try:
+        told = json.loads(sound.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}

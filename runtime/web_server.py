@@ -19,6 +19,7 @@ import threading
 import time
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from kwspot.runtime.errors import ConfigError, KwspotError
 from kwspot.runtime.saved_sounds import SavedSounds
@@ -171,7 +172,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
             self._stream()
         elif path == "/saved":
             self._json({"saved": None if saved is None else saved.newest()})
-        elif saved is not None and path.startswith("/sound/") and (sound := saved.sound(path[7:])) is not None:
+        elif saved is not None and path.startswith("/sound/") and (sound := saved.sound(unquote(path[7:]))) is not None:
             self._answer(sound, "audio/wav")
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "nothing here")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from kwspot.runtime.bundle import Manifest
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.events import EventWriter
 from kwspot.runtime.sources import BLOCK_SAMPLES
@@ -76,6 +77,7 @@ class WyomingServer:
         self._alive = alive
         self._idle = [new_spotter()]  # made now, so that what is wrong with the bundle is told at once
         self.manifest = self._idle[0].bundle.manifest
+        self.info = info(self.manifest)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -122,6 +124,7 @@ class WyomingServer:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
+            self._loop = None
             self._events.write(
                 "stop",
                 source=source,
@@ -138,6 +141,7 @@ class WyomingServer:
         self._tasks.add(task)
         writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
         connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEP_ALIVE.items():
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -212,7 +216,7 @@ class _Client:
             case "detect":
                 self._names = self._known(message.data.get("names"))
             case kind if Describe.is_type(kind):
-                await send(info(self._spotter), self._writer)
+                await send(self._server.info, self._writer)
             case kind if Ping.is_type(kind):
                 await send(Pong(text=Ping.from_event(message).text), self._writer)
             case _:
@@ -259,14 +263,13 @@ def _error(text: str) -> Eventable:
     return Error(text=f"expected a message of the Wyoming protocol; got {text}")
 
 
-def info(spotter: KeywordSpotter) -> Eventable:
+def info(manifest: Manifest) -> Eventable:
     """What ``describe`` is answered with: one program, one model per word."""
     from importlib.metadata import version
 
     from wyoming.info import Attribution, Info, WakeModel, WakeProgram
 
     by = Attribution(name="kwspot", url="")
-    manifest = spotter.bundle.manifest
 
     def model(word: str) -> WakeModel:
         return WakeModel(

@@ -1,0 +1,113 @@
+"""The systemd unit of a kwspot that listens by itself.
+
+Everything it may not do is taken from it: of the devices it sees sound alone, the
+file system is read-only but for its own state, and it gains no privileges.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WATCHDOG_S = 20
+RESTART_S = 2
+MEMORY_MAX = "256M"
+"""Several times what listening with one engine takes; a leak ends in a restart, not in a board that swaps."""
+
+_UNIT = """\
+# Written by: kwspot service install
+[Unit]
+Description=kwspot, keyword spotting
+After=sound.target network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory={folder}
+Restart=always
+RestartSec={restart_s}
+WatchdogSec={watchdog_s}
+# A process that hangs need not be asked for a core dump.
+WatchdogSignal=SIGKILL
+TimeoutStopSec=5
+MemoryMax={memory_max}
+TasksMax=64
+UMask=0077
+NoNewPrivileges=yes
+{sandbox}
+[Install]
+WantedBy={target}
+"""
+
+# What a user's own service manager can do without privileges.
+_USER_SANDBOX = """\
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+"""
+
+_SYSTEM_SANDBOX = (
+    """\
+DynamicUser=yes
+SupplementaryGroups=audio
+StateDirectory=kwspot
+Environment=HOME=/var/lib/kwspot
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateMounts=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=yes
+RestrictNamespaces=yes
+DevicePolicy=closed
+DeviceAllow=char-alsa rw
+"""
+    + _USER_SANDBOX
+)
+
+
+def unit(python: Path, config: Path, *, system: bool) -> str:
+    """The text of the unit.
+
+    Parameters
+    ----------
+    python
+        The interpreter that kwspot is installed for.
+    config
+        The file for ``kwspot listen --config``; its folder is the working folder.
+    system
+        Whether it is for the machine, as a user that exists only while it runs,
+        or for the manager of the user who installs it.
+    """
+    command = [str(python), "-m", "kwspot.runtime.cli", "listen", "--config", str(config)]
+    return _UNIT.format(
+        command=" ".join(_quoted(part) for part in command),
+        folder=str(config.parent).replace("%", "%%"),
+        restart_s=RESTART_S,
+        watchdog_s=WATCHDOG_S,
+        memory_max=MEMORY_MAX,
+        sandbox=_SYSTEM_SANDBOX if system else _USER_SANDBOX,
+        target="multi-user.target" if system else "default.target",
+    )
+
+
+def _quoted(part: str) -> str:
+    """As systemd.syntax(7) wants it: no expansion, one argument."""
+    escaped = part.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"' if escaped != part or " " in part else part
