@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,6 +86,6 @@ class Dequantiser:
     def __init__(self, scale: float, zero_point: int) -> None:
         self._values = dequantise(np.arange(256).astype(np.uint8).view(np.int8), scale, zero_point)
 
-    def __call__(self, steps: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Values of int8 of any shape, as a float32 array of its own."""
+    def __call__(self, steps: NDArray[Any]) -> NDArray[np.float32]:
+        """Values of steps, int8 of any shape, as a float32 array of its own."""
         return self._values.take(steps.view(np.uint8))
