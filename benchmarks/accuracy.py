@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.benchmarks.classifiers import open_classifier
 from kwspot.benchmarks.tflite_graph import with_int8_weights
 from kwspot.runtime.bundle import Bundle, Manifest
+from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import Engine, LiteRtEngine, open_engine
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features import mfcc

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy import NOTHING, LabelledClips, Stage
-from kwspot.benchmarks.classifiers import open_classifier
 from kwspot.runtime.bundle import Bundle
+from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.decision import Decision
 from kwspot.runtime.engines import open_engine
 from kwspot.runtime.features import StreamingMfcc

@@ -24,7 +24,9 @@ from kwspot.benchmarks.tflite_graph import (
     read_graph,
 )
 from kwspot.runtime.bundle import Bundle, ModelFile
+from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import Tensor
+from kwspot.runtime.steppers import Stepper, TfliteStepper
 
 MOVES_ONLY = frozenset(("RESHAPE", "PAD", "STRIDED_SLICE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "SPLIT"))
 """Operators that compute nothing: in int8 they cannot lose anything."""
@@ -46,6 +48,7 @@ class TracedModel:
         leaving = {tensor["name"]: tensor["index"] for tensor in self._interpreter.get_output_details()}
         self._input_indices = [entries[info.name] for info in self.inputs]
         self._output_indices = [leaving[info.name] for info in self.outputs]
+        self._states: dict[int, Tensor] = {}
 
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Run once."""
@@ -54,14 +57,36 @@ class TracedModel:
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
+    def stepper(self) -> Stepper:
+        """The model of a stream; its states are remembered as each step was given them."""
+        return _TracedStepper(self, TfliteStepper(self._interpreter, self._input_indices, self._output_indices))
+
+    def remember_states(self, states: Sequence[Tensor]) -> None:
+        """What the next step starts from; after it the engine's own memory holds what it leads to."""
+        self._states = dict(zip(self._input_indices[1:], states, strict=True))
+
     def tensor(self, index: int) -> NDArray[Any]:
         """A tensor of the last run."""
-        return np.asarray(self._interpreter.get_tensor(index))
+        state = self._states.get(index)
+        return np.asarray(self._interpreter.get_tensor(index)) if state is None else state
 
     @property
     def entry(self) -> int:
         """Index of the features, the first input."""
         return int(self._input_indices[0])
+
+
+class _TracedStepper:
+    """A stepper whose states can be asked for after the step."""
+
+    def __init__(self, model: TracedModel, stepper: TfliteStepper) -> None:
+        self._model, self._stepper = model, stepper
+        self.frames, self.scores = stepper.frames, stepper.scores
+        self.states, self.set_states = stepper.states, stepper.set_states
+
+    def step(self) -> None:
+        self._model.remember_states(self._stepper.states())
+        self._stepper.step()
 
 
 def open_plain(model: bytes) -> Any:
@@ -143,8 +168,6 @@ def layer_errors(bundle: Bundle, frames: NDArray[np.float32]) -> list[dict[str, 
     BundleError
         If the float and the int8 model are not two forms of one graph.
     """
-    from kwspot.benchmarks.classifiers import open_classifier
-
     models = {form: bundle.model_bytes(form) for form in ("float-tflite", "int8-tflite")}
     graphs = {form: read_graph(model) for form, model in models.items()}
     traced = {form: TracedModel(model, bundle.manifest.models[form]) for form, model in models.items()}

@@ -40,7 +40,7 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
     """
     import numpy as np
 
-    from kwspot.benchmarks.classifiers import open_classifier
+    from kwspot.runtime.classifier import open_classifier
     from kwspot.runtime.engines import open_engine
     from kwspot.runtime.features import StreamingMfcc
 

@@ -106,7 +106,7 @@ def _step(
         "changed": [
             {
                 "clip": names[i],
-                "label": labels[truth[i]],
+                "label": labels[int(truth[i])],
                 "before": [label_name(labels, int(before.predicted[i])), round(float(before.score[i]), 4)],
                 "after": [label_name(labels, int(after.predicted[i])), round(float(after.score[i]), 4)],
             }
