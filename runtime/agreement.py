@@ -42,7 +42,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
             shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
             expected = [(1, manifest.window_frames, features.coefficients), (1, count)]
         if shapes != expected:
-            yield f"{form} has shapes {shapes}, but {count} labels, the hop and the features need {expected}"
+            yield f"{form} has shapes {shapes}, but {count} labels and the features need {expected}"
         for tensor in (*model.inputs, *model.outputs):
             if tensor.dtype != form.split("-")[0].replace("float", "float32"):
                 yield f"{form}: tensor {tensor.name} is {tensor.dtype}"

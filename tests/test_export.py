@@ -59,7 +59,7 @@ def converting(conversion: Conversion, monkeypatch: pytest.MonkeyPatch) -> Calla
     def answer(**models: bytes) -> None:
         changed = {name.replace("_", "-"): content for name, content in models.items()}
         converted = dataclasses.replace(conversion.converted, models={**conversion.converted.models, **changed})
-        monkeypatch.setattr(convert_module, "convert", lambda *_: converted)
+        monkeypatch.setattr(convert_module, "convert", lambda *_, **__: converted)
 
     answer()
     return answer
