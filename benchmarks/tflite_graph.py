@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import BundleError
 
 _ONLY_CONVERT = frozenset(("QUANTIZE", "DEQUANTIZE"))
+_OF_TENSORFLOW = re.compile(r"[A-Z]\w*|(batchnorm|add|mul|convolution|depthwise|concat|strided_slice)(_?\d+)?")
+"""Parts of a name that TensorFlow gave and no person."""
+
 _FLOAT32, _INT8 = 0, 9
 """Of the schema's ``TensorType``."""
 
@@ -81,11 +85,15 @@ def short_name(name: str) -> str:
 
     >>> short_name("functional_1/tc_cnn_1/mix_relu_1/Relu;functional_1/tc_cnn_1/mix_norm_1/batchnorm/add_1")
     'mix_relu'
+    >>> short_name("functional_1/conv1d_1/batchnorm/add_1"), short_name("functional_1/depthwise0_1/depthwise1")
+    ('conv1d', 'depthwise0')
     >>> short_name("StatefulPartitionedCall_1:0")
     'output'
     """
     parts = name.partition(";")[0].split("/")
-    layer = "output" if parts[-1].startswith("StatefulPartitionedCall") else parts[min(2, len(parts) - 1)]
+    if parts[-1].startswith("StatefulPartitionedCall"):
+        return "output"
+    layer = next((part for part in reversed(parts) if not _OF_TENSORFLOW.fullmatch(part)), parts[-1])
     # Keras numbers the layers of the copy that the converter is given.
     return layer.removesuffix("_1")
 
