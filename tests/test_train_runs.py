@@ -178,11 +178,38 @@ def test_nothing_is_left_of_a_training_without_an_epoch(lesson: Lesson, tmp_path
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tone_folder: Path, tmp_path: Path) -> None:
-    wild = dataclasses.replace(CONFIG, training=dataclasses.replace(TRAINING, learning_rate=1e30, warm_up_epochs=0.0))
-    lesson = prepare(DataFolder(tone_folder), wild, "tiny")
-    with pytest.raises(RunError, match=r"the loss is (nan|inf) in epoch \d; .*lower training.learning_rate \(1e\+30\)"):
-        train(lesson, tmp_path / "run")
+class NoNumber:
+    """Examples of which one, in the second batch of an epoch, is no number."""
+
+    def __init__(self, lesson: Lesson, epoch: int) -> None:
+        self._examples, self._epoch = lesson.examples, epoch
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for k, (frames, targets) in enumerate(self._examples.epoch(epoch), 1):
+            yield (frames * np.nan if (epoch, k) == (self._epoch, 2) else frames), targets
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_names_the_batch(
+    whole: Path, lesson: Lesson, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    message = r"the loss is nan in batch 2 of epoch 3; expected a number: lower training.learning_rate \(0.003\)"
+    with pytest.raises(RunError, match=message + r" and train anew; .*run keeps epoch \d"):
+        train(dataclasses.replace(lesson, examples=NoNumber(lesson, 3)), run)
+    kept = Run.load(run)  # whole, with the better of the two epochs that had ended
+    assert [row["epoch"] for row in kept.history] == [1, 2]
+    assert without_times(run) == without_times(whole)[:2]
+    assert all(np.isfinite(w).all() for w in weights_of(run))
+    assert kept.metrics["best_epoch"] in (1, 2)
+
+
+def test_nothing_is_kept_of_a_first_epoch_that_diverges(lesson: Lesson, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"in batch 2 of epoch 1; .*no epoch had ended, nothing is kept"):
+        train(dataclasses.replace(lesson, examples=NoNumber(lesson, 1)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_best_epoch_is_the_most_accurate_and_of_equals_the_one_of_lowest_loss() -> None:

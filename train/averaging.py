@@ -25,7 +25,7 @@ class Average:
     def __init__(self, model: Any, decay: float) -> None:
         self._weights = list(model.weights)
         self._decay, self._batches = decay, model.optimizer.iterations
-        self.variables = [keras.Variable(w, trainable=False, name=f"{w.name}_average") for w in self._weights]
+        self.variables = [keras.Variable(ops.convert_to_numpy(w), trainable=False) for w in self._weights]
         self._update = tensorflow.function(self._take, reduce_retracing=True)
 
     def take(self) -> None:
