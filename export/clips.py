@@ -48,7 +48,8 @@ def clip_stream(paths: Sequence[Path], run: Run, minutes: float) -> NDArray[np.f
     parts: list[NDArray[np.int16]] = []
     while sum(map(len, parts)) < minutes * 60 * rate_hz:
         pause = rng.normal(0, 8, rng.integers(rate_hz // 2, 2 * rate_hz))
-        parts += [np.rint(pause).astype(np.int16), read_sound(paths[rng.integers(len(paths))], rate_hz)]
+        path = paths[int(rng.integers(len(paths)))]
+        parts += [np.rint(pause).astype(np.int16), read_sound(path, rate_hz)]
     return mfcc(np.concatenate(parts), run.features)
 
 

@@ -109,6 +109,8 @@ def _plan(functional: Any, steps: Sequence[LayerStep], hop_frames: int) -> dict[
             )
         tensors[id(step.layer.output)] = _Tensor(rows=rows, new_rows=new_rows // step.stride)
     (result,) = functional.outputs
+    if tensors[id(result)].rows:
+        raise refuse(steps[-1].layer, "is the last and still has time")
     tensors[id(result)].tail_rows = tensors[id(result)].computed_rows = 1
     for step in reversed(steps):
         out = tensors[id(step.layer.output)]
@@ -139,7 +141,8 @@ def _build(functional: Any, steps: Sequence[LayerStep], tensors: dict[int, _Tens
     (source,) = functional.inputs
     # One layout throughout, (1, rows, bands, channels): convolutions over time alone need no reshaping then.
     frames = keras.Input(batch_shape=(1, tensors[id(source)].new_rows, 1, source.shape[2]), name=FRAMES)
-    inputs, outputs, states, macs = [frames], {}, [], 0
+    inputs, outputs, macs = [frames], {}, 0
+    states: list[tuple[str, str]] = []
     tails: dict[int, Any] = {}
 
     def keep(tensor: Any, value: Any) -> None:

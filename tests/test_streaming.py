@@ -156,6 +156,11 @@ def test_padding_of_time_and_crops_of_bands_are_refused() -> None:
             step_model(built(pictured(layer)), 2)
 
 
+def test_a_model_that_keeps_time_is_refused() -> None:
+    with pytest.raises(ExportError, match=r"\(Conv1D\) is the last and still has time"):
+        step_model(built(conv()), 2)
+
+
 def test_a_layer_used_twice_is_refused() -> None:
     def model(x: Any) -> Any:
         twice = layers.Conv1D(COEFFICIENTS, 3, name="odd")
