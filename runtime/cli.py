@@ -17,6 +17,7 @@ COMMANDS = {
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen_cli", "detect words in files, on standard input or from a microphone"),
     "devices": ("kwspot.runtime.devices_cli", "list the machine's microphones"),
+    "doctor": ("kwspot.runtime.doctor_cli", "look for what is wrong with this machine"),
     "bundles": ("kwspot.runtime.bundles_cli", "list the bundles that ship with the kit"),
     "selftest": ("kwspot.runtime.selftest_cli", "does this board compute what the bundle says, and how fast"),
     "deploy": ("kwspot.export.deploy.deploy_cli", "write an archive with everything a Raspberry Pi needs"),

@@ -120,17 +120,18 @@ def test_pulseaudio_loses_no_sample_while_the_cores_are_busy(
     for name, value in pulse.settings.items():
         monkeypatch.setenv(name, value)
     marked = np.concatenate([POSITIONS[:4000], words])
+    lead = np.zeros(2 * RATE_HZ, np.int16)
     heard = np.empty(0, np.int16)
     live = KeywordSpotter(tiny_bundle)
     found = []
     with Microphone("pmic") as microphone:
-        player = None
+        microphone.wait_until_open()
+        player = playing(pulse.pipe, np.concatenate([lead, marked]), repeat=False)
         for block in microphone:
-            player = player or playing(pulse.pipe, marked, repeat=False)
             assert isinstance(block, np.ndarray), block
             heard = np.concatenate([heard, block])
             found += [(d.label, round(d.score, 4), d.at_sample) for d in live.push(block)]
-            if player.played.is_set() and len(heard) > len(marked) + 2 * RATE_HZ:
+            if player.played.is_set() and len(heard) > len(lead) + len(marked) + RATE_HZ:
                 break
     (start,) = (i for i in np.flatnonzero(heard == marked[0]) if (heard[i : i + 4000] == marked[:4000]).all())
     np.testing.assert_array_equal(heard[start : start + len(marked)], marked)
