@@ -116,7 +116,7 @@ def _web(args: argparse.Namespace, spotter: KeywordSpotter) -> Iterator[WebFeed]
     from kwspot.runtime.web_server import WebServer, web_address
 
     host, port = web_address(args.web)
-    folder = getattr(args, "save_events", None)
+    folder = args.save_events
     feed = WebFeed(spotter)
     server = WebServer(host, port, feed, SavedSounds(folder) if folder else None)
     print(f"kwspot: the page to watch is {server.url}", file=sys.stderr)

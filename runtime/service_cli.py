@@ -43,7 +43,10 @@ def main(argv: Sequence[str]) -> int:
     if args.command == "install":
         return _install(Path(args.config), path, system=args.system, only_print=args.print)
     if not path.exists():
-        raise ConfigError(f"{path} is not there, so nothing is installed; expected it from: kwspot service install")
+        other = "without --system" if args.system else "or with --system for the machine's"
+        raise ConfigError(
+            f"{path} is not there, so nothing is installed; expected it from: kwspot service install, {other}"
+        )
     if args.command == "status":
         print(path)
         return _systemctl("status", "--no-pager", NAME, system=args.system)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 WATCHDOG_S = 20
-RESTART_S = 2
+RESTART_S = 1
 MEMORY_MAX = "256M"
 """Several times what listening with one engine takes; a leak ends in a restart, not in a board that swaps."""
 
@@ -72,7 +72,6 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-ProcSubset=pid
 RemoveIPC=yes
 RestrictNamespaces=yes
 DevicePolicy=closed
