@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kwspot.runtime.errors import ConfigError
+
 if TYPE_CHECKING:
     from kwspot.export.parity import Parity
     from kwspot.export.stream_parity import StreamParity
@@ -25,7 +27,13 @@ def main(argv: Sequence[str]) -> int:
         "and write a bundle.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder that 'kwspot train' wrote")
-    parser.add_argument("--bundle", metavar="BUNDLE", type=Path, required=True, help="folder to write, NAME.kws")
+    parser.add_argument("--bundle", metavar="BUNDLE", type=Path, help="folder to write, NAME.kws")
+    parser.add_argument(
+        "--c-array",
+        metavar="DIR",
+        type=Path,
+        help="write the int8 model as C for a microcontroller; without --bundle, RUN is a bundle",
+    )
     parser.add_argument("--data", metavar="DIR", type=Path, help="recordings (default: those the run was trained on)")
     parser.add_argument(
         "--kind",
@@ -42,11 +50,24 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     args = parser.parse_args(argv)
-    bundle, parity = export_run(
-        args.run, args.bundle, data=args.data, kind=args.kind, hop_ms=args.hop_ms, overwrite=args.overwrite
-    )
-    _print_table(bundle, parity)
+    if args.bundle is not None:
+        bundle, parity = export_run(
+            args.run, args.bundle, data=args.data, kind=args.kind, hop_ms=args.hop_ms, overwrite=args.overwrite
+        )
+        _print_table(bundle, parity)
+    if args.c_array is not None:
+        _write_c_array(args.bundle or args.run, args.c_array)
+    elif args.bundle is None:
+        raise ConfigError("nothing to write; expected --bundle BUNDLE, --c-array DIR or both")
     return 0
+
+
+def _write_c_array(bundle_path: Path, folder: Path) -> None:
+    from kwspot.export.c_array import write_c_array
+    from kwspot.runtime.bundle import load_bundle
+
+    for path in write_c_array(load_bundle(bundle_path), folder):
+        print(path, file=sys.stderr)
 
 
 def export_run(

@@ -1,1 +1,1 @@
-"""Emulated Raspberry Pi boards: a Debian userland of the board's architecture, run by qemu and proot without root."""
+"""Emulated Raspberry Pi boards: a Debian userland of the board's architecture, run by qemu without root."""

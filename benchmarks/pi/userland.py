@@ -59,7 +59,7 @@ def make_userland(folder: Path, *, release: str, architecture: str, packages: Se
             _unpack(deb, root)
         _write_package_list(debs, root)
         shutil.rmtree(private)
-        (root / "usr/bin/awk").symlink_to("mawk")
+        _link_alternatives(root)
         for name in ("root", "tmp", "proc", "dev", "sys"):
             (root / name).mkdir(exist_ok=True)
         _compile(root, PYTHON_OF[release])
@@ -121,6 +121,13 @@ def _write_package_list(debs: Sequence[Path], root: Path) -> None:
     for name in ("info", "updates"):
         (root / "var/lib/dpkg" / name).mkdir(parents=True, exist_ok=True)
     (root / "var/lib/dpkg/status").write_text("\n".join(entries), encoding="utf-8")
+
+
+def _link_alternatives(root: Path) -> None:
+    """What update-alternatives would choose: awk, and the linear algebra of numpy."""
+    (root / "usr/bin/awk").symlink_to("mawk")
+    for library in (*root.glob("usr/lib/*/blas/lib*.so.3"), *root.glob("usr/lib/*/lapack/lib*.so.3")):
+        (library.parent.parent / library.name).symlink_to(library.relative_to(library.parent.parent))
 
 
 def _compile(root: Path, python: str) -> None:

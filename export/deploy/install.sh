@@ -44,7 +44,7 @@ step() {
         [ "$(free_kb "$building")" -lt 1024 ]; then
         fail "the disk of $prefix is full; about $NEEDS_MB MB are needed: free some space and run this again. Nothing was changed"
     fi
-    fail "$(tail -n 1 "$building/install.log"). Nothing was changed: mend that and run this again"
+    fail "$(grep . "$building/install.log" | tail -n 1). Nothing was changed: mend that and run this again"
 }
 
 free_kb() {
