@@ -33,7 +33,7 @@ ASKS_WITHIN_S = 10.0
 """From the connection to the end of its request."""
 TAKES_WITHIN_S = 5.0
 """A message that a viewer does not take for so long ends its connection."""
-UNREAD_BYTES = 128 * 1024
+UNREAD_BYTES = 32 * 1024
 ALIVE_EVERY_S = 5.0
 LOOPBACK_NAMES = ("localhost",)
 

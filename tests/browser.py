@@ -103,5 +103,5 @@ class Browser:
             self._ask("DELETE", "")
         finally:
             self._driver.terminate()
-            self._driver.wait()
+            self._driver.communicate()
             self._profile.cleanup()
