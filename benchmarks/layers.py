@@ -123,8 +123,8 @@ class _Layer:
             self.own_signal += float(np.square(apart, dtype=np.float64).sum())
             self.own_noise += float(np.square(apart - int8, dtype=np.float64).sum())
         self.least, self.most = min(self.least, float(real.min())), max(self.most, float(real.max()))
-        # Half a step beyond the last one still rounds to it.
-        beyond = (real < self.low - self.step / 2) | (real > self.high + self.step / 2)
+        # Less than a step beyond the last one is rounding; a probability of 1 is such, by TFLite's own choice.
+        beyond = (real < self.low - self.step) | (real > self.high + self.step)
         self.outside += int(beyond.sum())
         self.values += real.size
 

@@ -8,7 +8,7 @@ from typing import Any
 from kwspot.benchmarks.layers import worst_layer
 from kwspot.benchmarks.report_svg import ALARM, FAINT, INK, SERIES, chart
 
-_LEAST_SHARE = 1e-4
+_LEAST_SHARE = 1e-3
 """Where a DET curve ends: a share of 0 has no place on a logarithmic axis."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from kwspot.benchmarks import report_charts as charts
 from kwspot.benchmarks.report_clips import HeardClip
 from kwspot.benchmarks.report_rows import (
+    against_first,
     cost_table,
     layers_table,
     overview_table,
@@ -34,7 +35,10 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
         f'<p class="soft">{entries[0]["accuracy"]["clips"]:,} clips of {html.escape(values["data"])} '
         f"({html.escape(values['part'])}), {html.escape(values['date'])}, {html.escape(values['machine']['cpu'])}, "
         f"{values['machine']['cores']} cores</p>",
-        "".join(f'<p class="verdict">{html.escape(verdict(entry))}</p>' for entry in entries),
+        "".join(
+            f'<p class="verdict">{html.escape(sentence)}</p>'
+            for sentence in (*map(verdict, entries), *against_first(entries))
+        ),
         _each("Accuracy from stage to stage", entries, _waterfall_card),
         _section("What it is", [overview_table(entries).html()], wide=True),
         _section("Every step", [steps_table(entries).html()], wide=True),

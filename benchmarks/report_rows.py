@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kwspot.benchmarks.noise import difference_text
+from kwspot.benchmarks.paired import paired_step
 from kwspot.benchmarks.report_tables import Table
+from kwspot.benchmarks.waterfall import ENGINE_STAGES, unpacked
 
 Entry = Mapping[str, Any]
 
@@ -15,9 +17,7 @@ def verdict(entry: Entry) -> str:
     """What a person should take away: what int8 loses, of how sure, and what a hop costs."""
     stages = {stage["name"]: stage for stage in entry["accuracy"]["stages"]}
     name = entry["bundle"]["name"]
-    engine = next(
-        (stages[s] for s in ("int8-litert", "int8-tflite", "int8-onnx") if s in stages), entry["accuracy"]["stages"][0]
-    )
+    engine = next((stages[s] for s in ENGINE_STAGES if s in stages), entry["accuracy"]["stages"][0])
     said = f"{name} is right on {100 * engine['accuracy']:.2f} % of the clips in int8"
     if engine["loss_points"] is not None:
         lost = engine["loss_points"]
@@ -34,6 +34,29 @@ def verdict(entry: Entry) -> str:
         f"{said}. An hour of sound costs {fastest['cpu_s_per_hour']:.2f} s of CPU here "
         f"({fastest['engine']}, {fastest['precision']})."
     )
+
+
+def against_first(entries: Sequence[Entry]) -> list[str]:
+    """A sentence for each further bundle: its int8 model against the first one's, clip by clip."""
+    sentences = []
+    first = entries[0]
+    for other in entries[1:]:
+        both = first["accuracy"]["right"].keys() & other["accuracy"]["right"].keys()
+        stage = next((name for name in ENGINE_STAGES if name in both), None)
+        if stage is None or first["accuracy"]["clip_set"] != other["accuracy"]["clip_set"]:
+            continue
+        before, after = (unpacked(e["accuracy"]["right"][stage], e["accuracy"]["clips"]) for e in (first, other))
+        step = paired_step(before, after)
+        low, high = step["ci95_points"]
+        names = first["bundle"]["name"], other["bundle"]["name"]
+        noise = max(e["latency"]["noise"]["cpu_s_per_hour"] for e in (first, other))
+        cost = difference_text(*(e["latency"]["runs"][0]["cpu_s_per_hour"] for e in (first, other)), noise)
+        sentences.append(
+            f"{names[1]} against {names[0]}, {stage}: {0.0 - step['loss_points']:+.2f} points "
+            f"({-high:+.2f} to {-low:+.2f}{', which chance explains' if step['explained_by_chance'] else ''}); "
+            f"difference in CPU time: {cost}."
+        )
+    return sentences
 
 
 def overview_table(entries: Sequence[Entry]) -> Table:

@@ -23,7 +23,8 @@ CHANGED_KEPT = 40
 
 DET_POINTS = 101
 
-_ENGINE_STAGES = ("int8-litert", "int8-tflite", "int8-onnx")
+ENGINE_STAGES = ("int8-litert", "int8-tflite", "int8-onnx")
+"""All of the model in int8, in the order in which engines are chosen."""
 
 
 def accuracy_result(
@@ -47,8 +48,8 @@ def predecessor(stages: Sequence[Stage], index: int) -> Stage | None:
     """
     if index == 0:
         return None
-    first_engine = next((stage for stage in stages[:index] if stage.name in _ENGINE_STAGES), None)
-    if stages[index].name in (*_ENGINE_STAGES, "stream") and first_engine is not None:
+    first_engine = next((stage for stage in stages[:index] if stage.name in ENGINE_STAGES), None)
+    if stages[index].name in (*ENGINE_STAGES, "stream") and first_engine is not None:
         return first_engine
     return stages[index - 1]
 
