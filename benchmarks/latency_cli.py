@@ -12,20 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from kwspot.runtime.errors import ConfigError, EngineError, RecordingError
+from kwspot.runtime.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from kwspot.runtime.bundle import Bundle
 
 SCHEMA = "kwspot.latency/1"
 FEWEST_HOPS = 2000
 """With fewer, p99 would rest on less than 20 hops."""
-
-SOUND_S = 30
-"""So much sound is pushed, again and again: it is in memory, and memory is measured."""
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -35,7 +29,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "load time; each engine in a fresh process, on one thread.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
-    parser.add_argument("--wav", metavar="FILE", help=f"sound to push, its first {SOUND_S} s (default: synthetic)")
+    parser.add_argument("--wav", metavar="FILE", help="sound to push, its first 30 s (default: synthetic)")
     parser.add_argument("--engine", action="append", metavar="NAME", help="may be repeated (default: all installed)")
     parser.add_argument(
         "--hops", type=int, default=FEWEST_HOPS, metavar="N", help="hops to time (default: %(default)s)"
@@ -51,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     if args.hops < FEWEST_HOPS:
         raise ConfigError(f"--hops {args.hops}; expected {FEWEST_HOPS} or more, or p99 would rest on a handful")
     from kwspot.benchmarks.engine_choice import engines_to_measure, note
+    from kwspot.benchmarks.loop_sound import sound_of, synthetic_sound
     from kwspot.benchmarks.results import result, table_stream, write_json
     from kwspot.runtime.bundle import load_bundle
 
@@ -60,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
         wanted += [(engine, "float") for engine, _ in wanted if engine != "onnx"]
         if ("onnx", "int8") in wanted:
             note("float is not measured in onnx: a bundle holds its float model as .tflite alone")
-    sound = _synthetic_sound(bundle) if args.wav is None else _sound_of(args.wav, bundle)
+    rate_hz, hop = bundle.manifest.features.sample_rate_hz, bundle.manifest.inference_hop_samples
+    sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, hop)
     with tempfile.TemporaryDirectory(prefix="kwspot-latency-") as scratch:
         sound_file = Path(scratch) / "sound.s16"
         sound.astype("<i2").tofile(sound_file)
@@ -69,32 +65,6 @@ def main(argv: Sequence[str]) -> int:
     write_json(values, args.json)
     _print_table(values, table_stream(args.json))
     return 0
-
-
-def _sound_of(path: str, bundle: Bundle) -> NDArray[np.int16]:
-    from kwspot.runtime.recordings import read_sound
-
-    rate_hz, hop = bundle.manifest.features.sample_rate_hz, bundle.manifest.inference_hop_samples
-    sound = read_sound(path, rate_hz)[: SOUND_S * rate_hz]
-    if len(sound) < hop:
-        raise RecordingError(f"{path} is shorter than a hop of {hop} samples at {rate_hz} Hz; expected a longer one")
-    return sound
-
-
-def _synthetic_sound(bundle: Bundle) -> NDArray[np.int16]:
-    """Noise that swells and fades about as often as syllables do; the same every time.
-
-    Of all steps only the decision has a branch that depends on the sound.
-    """
-    import numpy as np
-
-    from kwspot.runtime.sound_files import to_int16
-
-    rate_hz = bundle.manifest.features.sample_rate_hz
-    t = np.arange(SOUND_S * rate_hz) / rate_hz
-    swell = np.maximum(0.0, np.sin(2 * np.pi * 3.0 * t)) * (1 + np.sin(2 * np.pi * 0.2 * t)) / 2
-    noise = np.random.default_rng(20).standard_normal(len(t))
-    return to_int16(0.2 * swell * noise)
 
 
 def _measure(bundle: Bundle, engine: str, precision: str, sound_file: Path, hops: int) -> dict[str, Any]:

@@ -55,7 +55,10 @@ class _Tensors:
 
     def silence(self) -> NDArray[Any]:
         """A window of digital silence, (window_frames, coefficients), as the model takes it."""
-        return self.as_input(mfcc(np.zeros(self._manifest.window_samples, np.int16), self._manifest.features))
+        spec = self._manifest.features
+        # One frame, repeated: all of them are equal, and a start takes memory for no more.
+        frame = mfcc(np.zeros(spec.window_samples, np.int16), spec)
+        return np.repeat(self.as_input(frame), self._manifest.window_frames, axis=0)
 
     def _finite(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         if not np.isfinite(said).all():

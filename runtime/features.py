@@ -67,18 +67,10 @@ def dct_matrix(coefficients: int, size: int) -> NDArray[np.float64]:
     return matrix
 
 
-_Product = tuple[slice, slice, NDArray[np.float32]]
-"""Bands, parts of the spectrum, and the matrix (bands, parts) between them."""
-
-
-def _heard_parts(filters: NDArray[np.float32], bands: slice) -> list[_Product]:
-    """The product that gives these bands, over no more than they hear; none if there are no such bands."""
-    rows = filters[bands]
-    heard = np.flatnonzero(rows.any(axis=0))
-    if not heard.size:
-        return []
-    parts = slice(int(heard[0]), int(heard[-1]) + 1)
-    return [(bands, parts, np.ascontiguousarray(rows[:, parts]))]
+def _heard(filters: NDArray[np.float32]) -> slice:
+    """The parts of the spectrum that some of these bands hear."""
+    heard = np.flatnonzero(filters.any(axis=0))
+    return slice(int(heard[0]), int(heard[-1]) + 1) if heard.size else slice(0, 1)
 
 
 class _Tables:
@@ -93,10 +85,10 @@ class _Tables:
         filters = np.repeat(mel_filters(spec), 2, axis=1).astype(np.float32)
         self.parts = filters.shape[1]
         # Low bands hear few bins and high bands many, so two products over the bins that are heard cost half of one.
-        splits = [
-            _heard_parts(filters, slice(0, i)) + _heard_parts(filters, slice(i, None)) for i in range(len(filters))
-        ]
-        self.products = min(splits, key=lambda split: sum(matrix.size for _, _, matrix in split))
+        splits = [[slice(0, spec.mel_bands)]] + [[slice(0, i), slice(i, None)] for i in range(1, spec.mel_bands)]
+        best = min(splits, key=lambda split: sum(filters[bands, _heard(filters[bands])].size for bands in split))
+        self.products = [(bands, _heard(filters[bands])) for bands in best]
+        self.matrices = [np.ascontiguousarray(filters[bands, parts]) for bands, parts in self.products]
         self.dct = dct_matrix(spec.coefficients, spec.mel_bands) if spec.kind == "mfcc" else None
 
 
@@ -143,7 +135,8 @@ class _Frames:
         mel = np.zeros((count, spec.mel_bands, 1), np.float32)
         self._mel_as_columns, self._mel = mel, mel[:, :, 0]
         self._products = [
-            (matrix, self._parts[:, parts, None], mel[:, bands]) for bands, parts, matrix in self._tables.products
+            (matrix, self._parts[:, parts, None], mel[:, bands])
+            for matrix, (bands, parts) in zip(self._tables.matrices, self._tables.products, strict=True)
         ]
         # As whole arrays: numpy takes longer to spread a scalar than to read these.
         self._floor = np.full_like(self._mel, spec.log_floor)

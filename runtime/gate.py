@@ -25,19 +25,23 @@ class Gate:
     Parameters
     ----------
     level_db
-        Mean level of the mel bands of a frame, decibels, reference full scale;
+        Of the loudest mel band of a frame, decibels, reference full scale;
         digital silence is ``10 * log10(log_floor)``, -60 as a rule. To be
-        chosen far below the noise of the room: a word below it is not heard.
+        chosen far below the noise of the room: a word that begins below it
+        is heard late or not at all.
 
     Raises
     ------
     ConfigError
         If `level_db` is not above digital silence, so that the gate never
-        closed, or not below 0.
+        closed, or not below 0; or if the features are MFCC, in which the
+        level of a band cannot be read.
     """
 
     def __init__(self, classifier: Classifier, manifest: Manifest, level_db: float) -> None:
         spec = manifest.features
+        if spec.kind != "log-mel":
+            raise ConfigError(f"{manifest.name} has {spec.kind} features; a gate needs log-mel: leave it out")
         silence_db = 10.0 * math.log10(spec.log_floor)
         if not silence_db < level_db < 0.0:
             raise ConfigError(
@@ -48,10 +52,7 @@ class Gate:
         hops_seen = math.ceil(manifest.window_frames / self._hop)
         self._recent: deque[NDArray[np.float32]] = deque(maxlen=hops_seen)
         self._hops_to_rest = hops_seen + 1
-        # The first of the orthonormal DCT is the sum over the bands by the root of their number.
-        self._mfcc = spec.kind == "mfcc"
-        bands = spec.mel_bands
-        self._level = level_db * (math.sqrt(bands) if self._mfcc else bands)
+        self._level_db = level_db
         self.skipped = 0
         """Inferences that were not made, since the start."""
         self._frames_seen = self._quiet_hops = 0
@@ -60,11 +61,11 @@ class Gate:
 
     def push(self, frames: NDArray[np.float32]) -> Results:
         """Take whole hops of frames, float32 (k * inference_hop_frames, coefficients); scores for each hop."""
-        levels = (frames[:, 0] if self._mfcc else np.add.reduce(frames, axis=1)).tolist()
+        levels = np.maximum.reduce(frames, axis=1).tolist()
         results: Results = []
         for start in range(0, len(frames), self._hop):
             end = start + self._hop
-            results.append(self._push_hop(frames[start:end], max(levels[start:end]) < self._level))
+            results.append(self._push_hop(frames[start:end], max(levels[start:end]) < self._level_db))
         return results
 
     def _push_hop(self, frames: NDArray[np.float32], quiet: bool) -> tuple[int, NDArray[np.float32]]:

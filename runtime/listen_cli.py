@@ -112,8 +112,10 @@ def _seeing(
             )
         from kwspot.runtime.meter import Meter
 
-        recording_s = (lambda: 0.0) if microphone is None else microphone.cpu_s
-        seen.append(Meter(sys.stderr, spotter, cpu_s=lambda: time.process_time() + recording_s()))
+        def cpu_s() -> float:
+            return time.process_time() + (0.0 if microphone is None else microphone.cpu_s())
+
+        seen.append(Meter(sys.stderr, spotter, cpu_s=cpu_s))
     return seen
 
 
@@ -127,7 +129,6 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.events import EventWriter
     from kwspot.runtime.listening import Stopped, listen, stopped_by_signals
-    from kwspot.runtime.microphone import Microphone
     from kwspot.runtime.outputs import opened
     from kwspot.runtime.sources import raw_blocks, wav_blocks
     from kwspot.runtime.spotter import KeywordSpotter
@@ -154,6 +155,8 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
         microphone = None
         if not (args.wav or args.stdin):
             # It opens while the engine is loaded.
+            from kwspot.runtime.microphone import Microphone
+
             microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
         spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds)
         outputs = stack.enter_context(opened(args, spotter, live=not args.wav))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.benchmarks import latency_cli, latency_worker
+from kwspot.benchmarks import latency_worker, loop_sound
 from kwspot.runtime import cli
 from kwspot.runtime.bundle import Bundle
 
@@ -86,12 +86,12 @@ def test_every_step_of_every_hop_is_timed(tiny_bundle: Bundle) -> None:
     assert (times > 0).all()
 
 
-def test_the_synthetic_sound_is_the_same_every_time_and_uses_the_range(tiny_bundle: Bundle) -> None:
-    sound = latency_cli._synthetic_sound(tiny_bundle)
+def test_the_synthetic_sound_is_the_same_every_time_and_uses_the_range() -> None:
+    sound = loop_sound.synthetic_sound(16_000)
     assert sound.dtype == np.int16
-    assert len(sound) == latency_cli.SOUND_S * 16_000
+    assert len(sound) == loop_sound.SOUND_S * 16_000
     assert 10_000 < np.abs(sound.astype(int)).max() <= 32_768
-    np.testing.assert_array_equal(sound, latency_cli._synthetic_sound(tiny_bundle))
+    np.testing.assert_array_equal(sound, loop_sound.synthetic_sound(16_000))
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_what_fails_in_the_worker_is_told(tiny_bundle: Bundle, tmp_path: Path) -
 
 def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bench", "speed"]) == 2
-    assert "accuracy, latency" in capsys.readouterr().err
+    assert "expected one of accuracy, " in capsys.readouterr().err
