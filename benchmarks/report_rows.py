@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from kwspot.benchmarks.noise import difference_text
@@ -50,7 +51,8 @@ def against_first(entries: Sequence[Entry]) -> list[str]:
         low, high = step["ci95_points"]
         names = first["bundle"]["name"], other["bundle"]["name"]
         noise = max(e["latency"]["noise"]["cpu_s_per_hour"] for e in (first, other))
-        cost = difference_text(*(e["latency"]["runs"][0]["cpu_s_per_hour"] for e in (first, other)), noise)
+        spent = [float(e["latency"]["runs"][0]["cpu_s_per_hour"]) for e in (first, other)]
+        cost = difference_text(spent[0], spent[1], noise)
         sentences.append(
             f"{names[1]} against {names[0]}, {stage}: {0.0 - step['loss_points']:+.2f} points "
             f"({-high:+.2f} to {-low:+.2f}{', which chance explains' if step['explained_by_chance'] else ''}); "
@@ -61,7 +63,7 @@ def against_first(entries: Sequence[Entry]) -> list[str]:
 
 def overview_table(entries: Sequence[Entry]) -> Table:
     """What each bundle is, side by side."""
-    rows = [
+    rows: list[tuple[str, Callable[[Entry], str]]] = [
         ("kind", lambda e: e["bundle"]["kind"]),
         ("labels", lambda e: ", ".join(e["bundle"]["labels"])),
         ("parameters", lambda e: f"{e['bundle']['parameters']:,}"),
@@ -74,7 +76,7 @@ def overview_table(entries: Sequence[Entry]) -> Table:
         ("hash", lambda e: e["bundle"]["hash"][:16]),
     ]
     rows += [
-        (f"accuracy, {stage}", lambda e, stage=stage: _accuracy(e, stage))
+        (f"accuracy, {stage}", partial(_accuracy, stage))
         for stage in dict.fromkeys(s["name"] for e in entries for s in e["accuracy"]["stages"])
     ]
     return Table(
@@ -82,7 +84,7 @@ def overview_table(entries: Sequence[Entry]) -> Table:
     )
 
 
-def _accuracy(entry: Entry, stage: str) -> str:
+def _accuracy(stage: str, entry: Entry) -> str:
     found = [s for s in entry["accuracy"]["stages"] if s["name"] == stage]
     return f"{100 * found[0]['accuracy']:.2f} %" if found else "–"
 

@@ -91,7 +91,7 @@ def _step(
     before: Stage, after: Stage, truth: NDArray[np.intp], labels: Sequence[str], names: Sequence[str]
 ) -> dict[str, Any]:
     was_right, is_right = before.predicted == truth, after.predicted == truth
-    other = np.flatnonzero(before.predicted != after.predicted)
+    other = [int(i) for i in np.flatnonzero(before.predicted != after.predicted)]
     shown = sorted(other, key=lambda i: (was_right[i] == is_right[i], -float(before.score[i])))[:CHANGED_KEPT]
     words = {
         label: [int((was_right & ~is_right & of).sum()), int((is_right & ~was_right & of).sum())]
