@@ -83,8 +83,8 @@ def sound(*, root: Path = Path("/"), environment: Mapping[str, str] = os.environ
     except ModuleNotFoundError:
         yield Finding("portaudio", "sounddevice is not installed", "pip install 'kwspot[mic]'")
     except DeviceError as error:
-        seen, _, todo = str(error).rpartition(": ")
-        yield Finding("portaudio", seen, todo)
+        seen, _, remedy = str(error).rpartition(": ")
+        yield Finding("portaudio", seen, remedy)
     else:
         yield Finding("portaudio", found.portaudio)
         heard = any(device.rates_hz for device in found.inputs)

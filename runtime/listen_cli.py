@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WORD=0.8",
         help="score from which a word fires; may be given several times",
     )
+    parser.add_argument(
+        "--gate", metavar="DB", help="no inference while all bands lie below this level of full scale, as in -55"
+    )
     parser.add_argument("--meter", action="store_true", help="draw level, scores and losses on the terminal (stderr)")
     parser.add_argument("--save-events", metavar="DIR", help="keep the sound around each detection, the newest 1000")
     add_options(parser)
@@ -78,6 +81,13 @@ def _channel(text: str | None) -> int | str | None:
     return int(text)
 
 
+def _gate_db(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ConfigError(f"--gate {text}: expected a level in decibels, as in -55") from None
+
+
 def main(argv: Sequence[str]) -> int:
     """``kwspot listen``."""
     from kwspot.runtime.listen_config import arguments
@@ -94,6 +104,7 @@ def check_config(path: str) -> None:
     args = arguments(_parser(), ["--config", path])
     _thresholds(args.threshold)
     _channel(args.channel)
+    _gate_db(args.gate)
 
 
 def _seeing(
@@ -125,7 +136,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
         raise ConfigError("--meter and --save-events are of one stream and --wyoming serves several; leave them out")
     if args.channel is not None and (args.wav or args.stdin or args.wyoming):
         raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
-    thresholds, channel = _thresholds(args.threshold), _channel(args.channel)
+    thresholds, channel, gate_db = _thresholds(args.threshold), _channel(args.channel), _gate_db(args.gate)
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.events import EventWriter
     from kwspot.runtime.listening import Stopped, listen, stopped_by_signals
@@ -145,7 +156,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
             events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks])
             server = WyomingServer(
                 *address,
-                lambda: KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds),
+                lambda: KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds, gate_db=gate_db),
                 events,
                 alive=outputs.alive,
             )
@@ -158,7 +169,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
             from kwspot.runtime.microphone import Microphone
 
             microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
-        spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds)
+        spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds, gate_db=gate_db)
         outputs = stack.enter_context(opened(args, spotter, live=not args.wav))
         seen = _seeing(args, spotter, microphone)
         events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks, *seen])

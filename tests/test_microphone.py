@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -288,6 +289,31 @@ def test_devices_and_a_wrong_name(tiny_bundle, pulse):
         assert says in said.stderr.splitlines()[-1]
         assert not said.stdout
     assert "pmic" in run("listen", "--device", "nowhere").stderr
+
+
+def test_every_line_of_the_page_runs(pulse, words, playing, tmp_path):
+    page = (Path(__file__).parents[1] / "docs/microphone.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    lines = [re.sub(r"\s+#.*", "", line) for block in blocks for line in block.splitlines()]
+    assert len(lines) == 5
+    playing(pulse.pipe, words)
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    for line in lines:
+        command = f"{line} --seconds 1" if "microphone_cost" in line else line
+        if line.startswith("kwspot listen"):  # until it has begun, then as Ctrl-C does
+            command = (
+                f"set -m; coproc {line}; read -r -u ${{COPROC[0]}} first; echo $first; kill -INT $COPROC_PID; wait"
+            )
+        done = subprocess.run(
+            ["bash", "-c", command],
+            env={**os.environ, **pulse.settings, "PATH": path},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0 or (line == "kwspot doctor" and done.returncode == 1), (line, done.stderr)
+        assert done.stdout, line
 
 
 def test_without_portaudio_the_library_is_named(tmp_path, tiny_bundle):

@@ -168,3 +168,70 @@ class Listener:
         self.process.kill()
         self.process.wait()
         self._reader.join()
+
+
+class Jack:
+    """A JACK server that does 48 kHz and nothing else, and a program that plays into its listeners."""
+
+    PLAYER = """
+import sys, numpy, sounddevice
+sound, at = numpy.fromfile(sys.argv[1], numpy.int16), 0
+def fill(out, frames, time, status):
+    global at
+    out[:, 0] = numpy.take(sound, range(at, at + frames), mode="wrap")
+    at += frames
+with sounddevice.OutputStream(48_000, 1024, "system", 1, "int16", callback=fill):
+    print("playing", flush=True)
+    sys.stdin.read()
+"""
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("jackd") is None or shutil.which("jack_connect") is None:
+            pytest.skip("jackd is not installed: sudo apt install jackd2")
+        self._folder = folder
+        self.name = f"kwspot{os.getpid()}"
+        self.settings = {
+            "JACK_DEFAULT_SERVER": self.name,
+            "JACK_NO_START_SERVER": "1",
+            "JACK_NO_AUDIO_RESERVATION": "1",
+        }
+        self._processes: list[subprocess.Popen] = []
+
+    def _run(self, *command: str, **options) -> subprocess.Popen:
+        process = subprocess.Popen(
+            command, env={**os.environ, **self.settings}, stderr=subprocess.DEVNULL, text=True, **options
+        )
+        self._processes.append(process)
+        return process
+
+    def _ports(self) -> list[str]:
+        command, settings = ["jack_lsp"], {**os.environ, **self.settings}
+        return subprocess.run(command, env=settings, capture_output=True, text=True, check=False).stdout.split()
+
+    def start(self) -> None:
+        self._run("jackd", "--no-realtime", "-n", self.name, "-d", "dummy", "-r", "48000", stdout=subprocess.DEVNULL)
+        wait_for(lambda: "system:capture_1" in self._ports())
+
+    def play(self, sound: np.ndarray) -> None:
+        """Sound at 48 kHz, over and over, to whoever listens."""
+        file = self._folder / "sound.raw"
+        sound.tofile(file)
+        listeners = [port for port in self._ports() if ":in_" in port]
+        player = self._run(sys.executable, "-c", self.PLAYER, str(file), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert player.stdout is not None
+        assert player.stdout.readline() == "playing\n"
+        (speaker,) = (port for port in self._ports() if ":out_" in port)
+        for port in listeners:
+            assert self._run("jack_connect", speaker, port).wait() == 0
+
+    def wait_for_listener(self) -> None:
+        wait_for(lambda: any(":in_" in port for port in self._ports()))
+
+    def kill(self) -> None:
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+        self._processes.clear()
