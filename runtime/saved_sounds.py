@@ -6,6 +6,8 @@ beside ``LABEL/NAME.wav``: ``"right"`` or ``"wrong"``.
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import json
 from pathlib import Path
 from typing import Any
@@ -16,25 +18,29 @@ from kwspot.runtime.errors import ConfigError
 MARKS = ("right", "wrong")
 SHOWN = 50
 MOST_BYTES = 4 * 1024 * 1024
+LONGEST_NAME = 255
 
 
 class SavedSounds:
-    """The sounds in a folder, ``LABEL/NAME.wav``, whose names begin with the time; it may come into being later."""
+    """The sounds in a folder, ``LABEL/NAME.wav``; it may come into being later."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
 
     def newest(self) -> list[dict[str, object]]:
         """Name, time and mark of the newest sounds, the newest first."""
-        found = []
-        for path in sorted(self._folder.glob("*/*.wav"), key=lambda path: path.name, reverse=True)[:SHOWN]:
-            try:
-                time_s = path.stat().st_mtime
-            except FileNotFoundError:
-                continue  # it has just left for a newer one
-            name = path.relative_to(self._folder).as_posix()
-            found.append({"name": name, "saved_unix_s": round(time_s, 1), "mark": _told(path).get("mark")})
-        return found
+        times_s: dict[Path, float] = {}
+        for path in self._folder.glob("*/*.wav"):
+            with contextlib.suppress(FileNotFoundError):  # it has just left for a newer one
+                times_s[path] = path.stat().st_mtime
+        return [
+            {
+                "name": path.relative_to(self._folder).as_posix(),
+                "saved_unix_s": round(times_s[path], 1),
+                "mark": _told(path).get("mark"),
+            }
+            for path in heapq.nlargest(SHOWN, times_s, key=times_s.__getitem__)
+        ]
 
     def sound(self, name: str) -> bytes | None:
         """A sound file's content; None if there is none of that name."""
@@ -57,12 +63,17 @@ class SavedSounds:
         told = _told(path)
         told.pop("mark", None)
         with whole_file(path.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(told if mark is None else {**told, "mark": mark}) + "\n")
+            beside.write_text(json.dumps(told if mark is None else {**told, "mark": mark}, indent=1) + "\n")
 
     def _path(self, name: object) -> Path | None:
         # What a browser sends must not lead out of the folder.
         parts = name.split("/") if isinstance(name, str) else []
-        if len(parts) != 2 or not parts[1].endswith(".wav") or any(part[:1] in ("", ".") for part in parts):
+        if (
+            len(parts) != 2
+            or len(str(name)) > LONGEST_NAME
+            or not parts[1].endswith(".wav")
+            or any(part[:1] in ("", ".") for part in parts)
+        ):
             return None
         path = self._folder / parts[0] / parts[1]
         if "\0" in str(path) or not path.is_file() or not path.resolve().is_relative_to(self._folder.resolve()):

@@ -132,12 +132,11 @@ class WebFeed:
 
     def set_threshold(self, word: object, threshold: object) -> None:
         """From the next block on; anything but a word and a number from 0 to 1 is a :class:`ConfigError`."""
-        number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-        if word not in self._words or not isinstance(word, str):
+        if not isinstance(word, str) or word not in self._words:
             raise ConfigError(f"no word {str(word)[:40]!r}; expected one of {', '.join(self._words)}")
-        if not number or not 0 <= float(threshold) <= 1:  # type: ignore[arg-type]
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise ConfigError(f"threshold {str(threshold)[:40]}; expected a number from 0 to 1")
-        self._wanted.put((word, float(threshold)))  # type: ignore[arg-type]
+        self._wanted.put((word, float(threshold)))
         self._send("threshold", {"word": word, "threshold": threshold})
 
     # On the feed's own thread.

@@ -15,6 +15,7 @@ import json
 import queue
 import secrets
 import socket
+import sys
 import threading
 import time
 from http import HTTPStatus
@@ -123,9 +124,7 @@ class WebServer(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are no news; anything else is a fault of ours."""
-        import sys
-
-        if not isinstance(sys.exc_info()[1], OSError | ValueError):
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
 import socket
 import time
@@ -143,7 +144,8 @@ def test_a_threshold_is_taken_between_two_blocks_and_told_to_all_pages(page, ton
     "content",
     [{}, {"word": "loud", "threshold": 0.5}, {"word": "_silence_", "threshold": 0.5}, {"word": "low", "threshold": 1.5},
      {"word": "low", "threshold": True}, {"word": "low", "threshold": "0.5"}, {"word": ["low"], "threshold": 0.5},
-     {"word": "low", "threshold": float("nan")}, [], "low", 3, {"word": "x" * 2000}],
+     {"word": "low", "threshold": float("nan")}, {"word": "low", "threshold": 10**400}, [], "low",
+     3, {"word": "x" * 2000}],
 )  # fmt: skip
 def test_what_is_no_threshold_is_refused(page, content):
     status, told = page.ask("POST", "/threshold", content)
@@ -151,6 +153,16 @@ def test_what_is_no_threshold_is_refused(page, content):
     assert b"expected" in told
     page.hear(np.zeros(BLOCK, np.int16))
     assert page.spotter.thresholds == {"low": 0.8, "high": 0.8}
+
+
+def test_the_newest_sounds_come_first_however_they_are_called(page, save_wav):
+    for number, name in enumerate(("high/b.wav", "low/c.wav", "high/a.wav")):
+        path = page.folder / name
+        path.parent.mkdir(exist_ok=True)
+        save_wav(path, np.zeros(10, np.int16))
+        os.utime(path, (2e9 + number, 2e9 + number))
+    told = json.loads(page.ask("GET", "/saved")[1])["saved"]
+    assert [sound["name"] for sound in told] == ["high/a.wav", "low/c.wav", "high/b.wav", page.sound]
 
 
 def test_saved_sounds_are_heard_and_marked(page):
@@ -168,7 +180,7 @@ def test_saved_sounds_are_heard_and_marked(page):
 
 @pytest.mark.parametrize(
     "name", ["../secret.wav", "low/../../secret.wav", "..%2fsecret.wav", "low/link.wav", ".hidden/a.wav", "low/.a.wav",
-             "low/none.wav", "low/a%00.wav", "/etc/passwd", "low", "low/a.json", ""],
+             "low/none.wav", f"low/{'a' * 3000}.wav", "low/a%00.wav", "/etc/passwd", "low", "low/a.json", ""],
 )  # fmt: skip
 def test_nothing_but_saved_sounds_can_be_read_or_marked(page, tmp_path, name):
     (tmp_path / "secret.wav").write_bytes(b"secret")
