@@ -35,7 +35,11 @@ def as_if_trained(model: Any, seed: int = 0) -> Any:
 @pytest.fixture(scope="module")
 def small() -> Any:
     keras.utils.set_random_seed(3)
-    return as_if_trained(training_form("bc-resnet", FRAMES, BANDS, LABELS, width=1))
+    model = as_if_trained(training_form("bc-resnet", FRAMES, BANDS, LABELS, width=1))
+    scores = model.get_layer("scores")
+    kernel, bias = scores.get_weights()
+    scores.set_weights([8 * kernel, bias])  # so that the clips differ in what is said of them
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,8 @@ def kept(small: Any) -> Any:
 @pytest.fixture(scope="module")
 def frames() -> NDArray[np.float32]:
     rng = np.random.default_rng(1)
-    return (rng.normal(size=(48, FRAMES, BANDS)) * rng.uniform(0.3, 2, (48, 1, 1))).astype(np.float32)
+    tilt, noise = rng.normal(0, 2, (48, 1, BANDS)), rng.normal(size=(48, FRAMES, BANDS))
+    return (tilt + noise * rng.uniform(0.3, 2, (48, 1, 1))).astype(np.float32)
 
 
 def by_hand(width: int, labels: int) -> int:
@@ -114,15 +119,15 @@ def test_sub_spectral_norm_is_batch_norm_of_each_sub_band() -> None:
 
 def test_what_is_kept_says_the_same_and_is_kerass_own(small: Any, kept: Any, frames: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(kept(frames), small(frames), atol=1e-5)
-    spread = np.ptp(np.asarray(kept(frames)), axis=0)
-    assert spread.min() > 1e-4  # the outputs differ from clip to clip: the comparison says something
+    assert np.ptp(np.asarray(kept(frames)), axis=0).max() > 0.05  # or the comparison would say nothing
     assert {type(layer).__module__.partition(".")[0] for layer in kept.layers} == {"keras"}
     assert not [layer for layer in kept.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def test_macs_are_those_of_the_convolutions_and_the_tables(kept: Any) -> None:
+def test_macs_are_those_of_the_convolutions_and_of_what_folding_adds(kept: Any) -> None:
     affine = sum(FRAMES * f * c * n for f, c, n in ((20, 8, 2), (10, 12, 2), (5, 16, 4), (5, 20, 4)))
-    total = FRAMES * 20 * 16 * 25 + affine
+    means = sum(FRAMES * f * c * n for f, c, n in ((20, 8, 2), (10, 12, 2)))  # those of an even number
+    total = FRAMES * 20 * 16 * 25 + affine + means
     before, rows = 16, 20
     for channels, blocks, halved in ((8, 2, 20), (12, 2, 10), (16, 4, 5), (20, 4, 5)):
         for _ in range(blocks):
@@ -152,5 +157,5 @@ def test_int8_tflite_and_onnx_agree(kept: Any, frames: NDArray[np.float32], tmp_
     converted = convert(tmp_path / "model.keras", frames, frames, silence=np.zeros(BANDS, np.float32))
     truth = converted.keras_scores.argmax(axis=1)
     parity = check_parity(converted.models, describe(converted.models), frames, truth, converted.keras_scores)
-    assert parity.onnx_steps <= 1
+    assert parity.onnx_steps == 0
     assert parity.same_label >= 0.9 * len(frames)

@@ -20,17 +20,26 @@ from kwspot.runtime.quantisation import dequantise, quantise
 from kwspot.runtime.recordings import DataFolder
 from kwspot.train import train_cli
 from kwspot.train.backend import keras, tensorflow
-from kwspot.train.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.config import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    TrainingConfig,
+    load_preset,
+    preset_names,
+)
 from kwspot.train.fake_quant import (
     WithFakeQuantisedKernel,
     fake_quantised,
     fake_quantised_kernel,
     scale_and_zero_point,
 )
-from kwspot.train.folding import folded
-from kwspot.train.models import build
+from kwspot.train.folding import WITH_KERNEL, folded
+from kwspot.train.models import build, is_recurrent, training_form
 from kwspot.train.qat import copy_back, quantised_form
 from kwspot.train.run_folder import Run
+from kwspot.train.sub_spectral_norm import SubSpectralNorm
 from kwspot.train.trainer import prepare, train
 
 layers = keras.layers
@@ -89,7 +98,7 @@ def test_a_kernel_has_one_scale_for_each_output() -> None:
 def with_statistics(model: Any) -> Any:
     rng = np.random.default_rng(5)
     for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
+        if isinstance(layer, layers.BatchNormalization | SubSpectralNorm):
             layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.weights])
     return model
 
@@ -132,6 +141,31 @@ def test_int8_is_where_tflite_rounds_and_weights_come_home(plain: Any) -> None:
     for a, b in zip(before, plain.get_weights(), strict=True):
         np.testing.assert_allclose(b, a + 0.25, atol=1e-6)
     plain.set_weights(before)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in preset_names() if not is_recurrent(load_preset(n).model.name) and n[-2:] not in ("-2", "-3")]
+)
+def test_every_preset_that_is_not_recurrent_has_an_int8_form(name: str) -> None:
+    config = load_preset(name)
+    shape = (config.frames, config.features.coefficients)
+    keras.utils.set_random_seed(2)
+    plain = folded(with_statistics(training_form(config.model.name, *shape, 3, **config.model.options)))
+    x = np.random.default_rng(3).normal(size=(6, *shape)).astype(np.float32)
+    form = quantised_form(plain, x)
+    kernels = [layer for layer in plain.layers if isinstance(layer, WITH_KERNEL) and layer.trainable]
+    assert len([layer for layer in form.layers if isinstance(layer, WithFakeQuantisedKernel)]) == len(kernels)
+    difference = np.abs(np.asarray(form(x)) - np.asarray(plain(x)))
+    assert 0 < difference.max() < 0.1
+
+
+def test_int8_average_pooling_has_the_scale_of_its_input() -> None:
+    inputs = keras.Input((4, 4, 2))
+    y = layers.Reshape((4, 2, 4))(layers.ReLU(name="relu")(inputs))
+    model = keras.Model(inputs, layers.AveragePooling2D((4, 2), name="pool")(y))
+    x = np.random.default_rng(0).uniform(0, 9, (8, 4, 4, 2)).astype(np.float32)
+    form = quantised_form(model, x)
+    assert form.get_layer("pool_output_int8").scale == form.get_layer("relu_output_int8").scale > 8.5 / 255
 
 
 def kwspot(*args: object) -> int:

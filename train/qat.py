@@ -30,6 +30,8 @@ _COMPUTES = (
     *WITH_KERNEL, layers.ReLU, layers.Activation, layers.Add, layers.Multiply,
     layers.AveragePooling1D, layers.AveragePooling2D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
 )  # fmt: skip
+# int8 pooling has the scale of its input.
+_POOLS = (layers.AveragePooling1D, layers.AveragePooling2D)
 _BATCH = 64
 
 # TFLite's own for the sigmoid, whatever the clips say: all of 0 to 1.
@@ -65,16 +67,20 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
     def build(layer: Any, inputs: Any) -> Any:
         if layer.input is start:
             inputs = FakeQuantised(*scale_and_zero_point(*ranges[id(start)]), name="features_int8")(inputs)
-        if isinstance(layer, WITH_KERNEL):
+        if isinstance(layer, WITH_KERNEL) and layer.trainable:
             inner = type(layer).from_config(layer.get_config())
             output = WithFakeQuantisedKernel(inner)(inputs)
             inner.set_weights(layer.get_weights())
         else:
-            _, output = copied(layer, inputs)
+            same, output = copied(layer, inputs)
+            same.set_weights(layer.get_weights())  # a kernel that is not trained is a mean, the same in int8
         if id(layer.output) not in ranges:
             return output
-        is_gate = isinstance(layer, layers.Activation) and layer.activation is keras.activations.sigmoid
-        scale, zero_point = _SIGMOID if is_gate else scale_and_zero_point(*ranges[id(layer.output)])
+        if isinstance(layer, layers.Activation) and layer.activation is keras.activations.sigmoid:
+            scale, zero_point = _SIGMOID
+        else:
+            scaled_as = layer.input if isinstance(layer, _POOLS) else layer.output
+            scale, zero_point = scale_and_zero_point(*_range_of(scaled_as, ranges))
         return FakeQuantised(scale, zero_point, name=f"{layer.name}_output_int8")(output)
 
     return rebuilt(model, build)
@@ -98,13 +104,21 @@ def _rounds(layer: Any, users: dict[int, list[Any]]) -> bool:
     return not fused
 
 
+def _range_of(tensor: Any, ranges: dict[int, tuple[float, float]]) -> tuple[float, float]:
+    """Its own, or that of what was moved to become it."""
+    while id(tensor) not in ranges:
+        tensor = tensor._keras_history.operation.input
+    return ranges[id(tensor)]
+
+
 def _ranges(model: Any, rounded: list[Any], calibration: NDArray[np.float32]) -> dict[int, tuple[float, float]]:
     """``id`` of a tensor → least and greatest value on the clips; of the input and of the outputs of `rounded`."""
     tensors = [model.inputs[0], *(layer.output for layer in rounded)]
-    probe = keras.Model(model.inputs, tensors)
+    probe = keras.Model(model.inputs[0], tensors)
     low, high = np.full(len(tensors), np.inf), np.full(len(tensors), -np.inf)
     for start in range(0, len(calibration), _BATCH):
-        values = probe.predict_on_batch(calibration[start : start + _BATCH])
+        # Called, not predicted: to compile a graph for two batches takes longer than they do.
+        values = [np.asarray(v) for v in probe(calibration[start : start + _BATCH], training=False)]
         low = np.minimum(low, [float(v.min()) for v in values])
         high = np.maximum(high, [float(v.max()) for v in values])
     return {id(tensor): (float(a), float(b)) for tensor, a, b in zip(tensors, low, high, strict=True)}
