@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kwspot.runtime.bundle import load_bundle, shipped_bundles
 from kwspot.runtime.errors import AudioFormatError, ConfigError
 from kwspot.runtime.features import StreamingMfcc, mel_filters, mfcc
-from kwspot.runtime.golden import synthetic_sound
+from kwspot.runtime.golden import GoldenVectors, synthetic_sound
 from kwspot.runtime.recordings import DataFolder, fit_length, read_sound
 from kwspot.runtime.spec import FeatureSpec
 
@@ -88,6 +89,38 @@ def test_block_sizes_give_the_same_bits(block_samples):
     stream = StreamingMfcc(spec)
     frames = [stream.push(sound[i : i + block_samples]) for i in range(0, len(sound), block_samples)]
     np.testing.assert_array_equal(np.concatenate(frames), mfcc(sound, spec))
+
+
+@settings(deadline=None, max_examples=40)
+@given(cuts=st.lists(st.integers(0, 20_000), max_size=12), group=st.integers(1, 20), seed=st.integers(0, 2**32 - 1))
+def test_groups_come_whole_and_are_the_same_bits(cuts, group, seed):
+    spec = FeatureSpec(coefficients=40, kind="log-mel")
+    sound = np.random.default_rng(seed).integers(-9000, 9000, 20_000, np.int16)
+    stream = StreamingMfcc(spec, group=group)
+    pushed = [stream.push(block) for block in np.split(sound, sorted(cuts))]
+    assert all(len(frames) % group == 0 for frames in pushed)
+    frames, whole = np.concatenate(pushed), mfcc(sound, spec)
+    assert len(frames) == len(whole) // group * group
+    np.testing.assert_array_equal(frames, whole[: len(frames)])
+
+
+def test_what_was_pushed_out_is_never_written_again():
+    stream = StreamingMfcc(FeatureSpec())
+    rng = np.random.default_rng(4)
+    frames = [stream.push(rng.integers(-9000, 9000, 1280, np.int16)) for _ in range(5)]
+    before = [one.copy() for one in frames]
+    stream.push(rng.integers(-9000, 9000, 9000, np.int16))
+    for one, copy in zip(frames, before, strict=True):
+        np.testing.assert_array_equal(one, copy)
+
+
+def test_the_features_are_those_of_the_bundles_that_ship():
+    """Computed once when a bundle was exported, by the version of that time, and kept in it."""
+    for name in shipped_bundles():
+        bundle = load_bundle(name)
+        golden = GoldenVectors.of(bundle)
+        for sound, frames in zip(golden.sound, golden.features, strict=True):
+            np.testing.assert_allclose(mfcc(sound, bundle.manifest.features), frames, rtol=0, atol=5e-5)
 
 
 def test_reset_forgets_and_a_reused_buffer_does_no_harm():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kwspot.runtime import cli
 from kwspot.runtime.bundle import Bundle, load_bundle
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features import mfcc
@@ -130,3 +131,17 @@ def test_the_events_of_real_words_are_those_without_a_gate(recordings):
         gated = KeywordSpotter(bundle, gate_db=level_db)
         assert heard(gated, sound)[0] == without != []
         assert gated._classifier.skipped > least_share * len(scores)
+
+
+def test_by_option(save_wav, bursts_and_quiet, tmp_path, capsys):
+    path = save_wav(tmp_path / "sound.wav", bursts_and_quiet)
+    outputs = []
+    for options in ([], ["--gate", "-50"], ["--gate=-59.9"]):
+        assert cli.main(["listen", "seed", "--wav", str(path), *options]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] == outputs[2]
+    for value, says in (("quiet", "--gate quiet: expected a level"), ("-70", "more than digital silence")):
+        assert cli.main(["listen", "seed", "--wav", str(path), f"--gate={value}"]) == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert said.count("\n") == 1
