@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kwspot.benchmarks.kwspot_command import kwspot as _kwspot
+from kwspot.benchmarks.results_seeds import asked_seeds, measured_seeds
 from kwspot.benchmarks.results_text import page
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import RunError
 
-PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn")
+PRESETS = (
+    *("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn", "tc-cnn"),
+    *("bc-resnet-1", "bc-resnet-2", "bc-resnet-3"),
+)
 SEED_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
 SEED_PROTOCOLS = ("seed", "seed-speakers")
 
@@ -44,15 +48,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", nargs="*", default=known, choices=known, metavar="NAME", help="default: " + " ".join(known)
         )
+    parser.add_argument(
+        "--seeds",
+        action="append",
+        default=[],
+        metavar="NAME=RUN,RUN",
+        help="finished runs of one configuration with several seeds, for a table of their own; may be repeated",
+    )
     return parser.parse_args(argv)
-
-
-def _kwspot(*command: str) -> None:
-    """Run one command of the program; its table goes to stderr, as this program's stdout holds nothing."""
-    print("$ kwspot " + " ".join(command), file=sys.stderr, flush=True)
-    status = subprocess.run([sys.executable, "-m", "kwspot.runtime.cli", *command], stdout=2, check=False).returncode
-    if status:
-        raise RunError(f"'kwspot {' '.join(command)}' ended with status {status}; mend that and run this again")
 
 
 def _train(args: argparse.Namespace, run: Path, *choice: str) -> Any:
@@ -109,6 +112,7 @@ def _same_settings(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str]) -> int:
     """Make the page."""
     args = _parse(argv)
+    runs_of = asked_seeds(args.seeds)
     _same_settings(args)
     presets = [_preset(args, name) for name in args.presets]
     seed = {
@@ -118,7 +122,8 @@ def main(argv: Sequence[str]) -> int:
         }
         for name in args.seed_presets
     }
-    text = page(presets, seed, ["python", "-m", "kwspot.benchmarks.results_page", *argv])
+    seeds = {name: measured_seeds(_kwspot, args.work / "seeds", name, runs) for name, runs in runs_of.items()}
+    text = page(presets, seeds, seed, ["python", "-m", "kwspot.benchmarks.results_page", *argv])
     with whole_file(args.out) as path:
         path.write_text(text, encoding="utf-8")
     return 0

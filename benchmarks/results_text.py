@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -91,10 +92,65 @@ def _presets_section(presets: Sequence[Values]) -> list[str]:
             [_preset_row(preset) for preset in presets],
         ),
         "",
-        "MACs are multiply-accumulates of one inference. The loss is that of int8 TFLite against float Keras in "
+        "Each row is `train/configs/<preset>.toml` as it is. MACs are multiply-accumulates of one inference. "
+        "The loss is that of int8 TFLite against float Keras in "
         f"percentage points: one clip is {100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`; µs the "
         f"median of {latency['runs'][0]['hops']} inferences in LiteRT, int8, one thread, quantisation of the frames "
         f"included, on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
+    ]
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean, and the least and the most of several."""
+    mean = format(statistics.mean(values), form)
+    return mean if len(values) == 1 else f"{mean} ({format(min(values), form)} to {format(max(values), form)})"
+
+
+def _seeds_row(name: str, runs: Sequence[Values]) -> list[str]:
+    stages = [{stage["name"]: stage for stage in run["accuracy"]["stages"]} for run in runs]
+    of = {
+        key: [100 * stage[key]["accuracy"] for stage in stages] for key in ("float-keras", "int8-litert", "int8-onnx")
+    }
+    engines = [{(r["engine"], r["precision"]): r for r in run["latency"]["runs"]} for run in runs]
+    return [
+        name,
+        ", ".join(str(run["seed"]) for run in runs),
+        f"{runs[0]['parameters']:,}",
+        f"{runs[0]['macs']:,}",
+        str(runs[0]["accuracy"]["clips"]),
+        *(_spread(values, ".2f") for values in of.values()),
+        _spread([stage["int8-litert"]["loss_points"] for stage in stages], "+.2f"),
+        f"{runs[0]['bytes'] / 1000:.1f}",
+        f"{statistics.median(e['litert', 'int8']['us']['inference']['p50'] for e in engines):.0f}",
+        _spread([run["minutes"] for run in runs], ".0f"),
+    ]
+
+
+def _seeds_section(seeds: Mapping[str, Sequence[Values]]) -> list[str]:
+    return [
+        "## The shipped configurations, seed by seed",
+        "",
+        "Each on its own words and classes, on the validation part, which also chose the best epoch; other words count "
+        "as `_unknown_`. Accuracy in percent, the mean of the seeds and in brackets the worst and the best.",
+        "",
+        *_table(
+            (
+                "configuration",
+                "seeds",
+                "parameters",
+                "MACs",
+                "clips",
+                "float Keras",
+                "int8 TFLite",
+                "int8 ONNX",
+                "int8 loss, points",
+                "int8 kB",
+                "µs per inference",
+                "minutes to train",
+            ),
+            [_seeds_row(name, runs) for name, runs in seeds.items()],
+        ),
+        "",
     ]
 
 
@@ -124,8 +180,13 @@ def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Va
     ]
 
 
-def page(presets: Sequence[Values], seed: Mapping[str, Mapping[str, Values]], command: Sequence[str]) -> str:
-    """The page as Markdown; `seed` is preset → protocol → ``metrics.json``."""
+def page(
+    presets: Sequence[Values],
+    seeds: Mapping[str, Sequence[Values]],
+    seed: Mapping[str, Mapping[str, Values]],
+    command: Sequence[str],
+) -> str:
+    """The page as Markdown; `seeds` is configuration → runs, `seed` preset → protocol → ``metrics.json``."""
     first = presets[0]["accuracy"]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     lines = [
@@ -140,6 +201,8 @@ def page(presets: Sequence[Values], seed: Mapping[str, Mapping[str, Values]], co
         "",
         *_presets_section(presets),
     ]
+    if seeds:
+        lines += ["", *_seeds_section(seeds)]
     if seed:
         lines += ["", *_seed_section(seed, presets)]
     return "\n".join(lines).rstrip("\n") + "\n"

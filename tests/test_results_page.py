@@ -14,7 +14,7 @@ import pytest
 from kwspot.benchmarks import results_page
 from kwspot.benchmarks.results_text import page
 from kwspot.runtime.bundle import Bundle
-from kwspot.runtime.errors import RunError
+from kwspot.runtime.errors import ConfigError, RunError
 
 STAGES = {"float-keras": 190, "float-tflite": 190, "int8-litert": 188, "int8-onnx": 187}
 METRICS = {"seed": 170, "seed-speakers": 150, "kwspot": 189}
@@ -70,7 +70,7 @@ def test_the_page_says_what_the_files_say() -> None:
         "bytes": 23_456,
     }
     seed = {"conv1": {name: _metrics(METRICS[name]) for name in ("seed", "seed-speakers")}}
-    text = page([preset], seed, ["python", "-m", "kwspot.benchmarks.results_page", "--data", "my words"])
+    text = page([preset], {}, seed, ["python", "-m", "kwspot.benchmarks.results_page", "--data", "my words"])
     row = _cells(text, "conv1", 0)
     assert row[:3] == ["conv1", "12,345", "6,789,000"]
     assert row[3].startswith("95.00 % (")
@@ -78,7 +78,74 @@ def test_the_page_says_what_the_files_say() -> None:
     assert [cell.split()[0] for cell in _cells(text, "conv1", 1)[1:]] == ["85.00", "75.00", "95.00"]
     assert "python -m kwspot.benchmarks.results_page --data 'my words'" in text
     assert "200 clips (bed 100, cat 100)" in text
-    assert "seed" not in page([preset], {}, ["python"])
+    alone = page([preset], {}, {}, ["python"])
+    assert "seed" not in alone
+
+
+def test_seeds_stand_with_their_mean_and_spread() -> None:
+    def run(seed: int, correct: int) -> dict[str, Any]:
+        accuracy = _accuracy()
+        for stage in accuracy["stages"]:
+            stage["accuracy"] = correct / 200
+        about = {"parameters": 80_000, "macs": 4_000_000, "bytes": 100_000, "minutes": 40.0 + seed}
+        return {"seed": seed, "accuracy": accuracy, "latency": _latency(), **about}
+
+    preset = {"name": "conv1", "accuracy": _accuracy(), "latency": _latency(), "parameters": 1, "macs": 2, "bytes": 3}
+    text = page([preset], {"commands": [run(1, 190), run(2, 194), run(3, 192)]}, {}, ["python"])
+    row = _cells(text, "commands", 0)
+    assert row[:5] == ["commands", "1, 2, 3", "80,000", "4,000,000", "200"]
+    assert row[5] == row[6] == "96.00 (95.00 to 97.00)"
+    assert row[9:] == ["100.0", "42", "42 (41 to 43)"]
+
+
+def _seed_run(path: Path, seed: int, **training: float) -> Path:
+    from kwspot.train.toml_text import to_toml
+
+    path.mkdir(parents=True)
+    data = {"folder": "words", "words": ["bed", "cat"], "unknown_share": 1.0}
+    (path / "config.toml").write_text(to_toml({"data": data, "training": {"epochs": 3, "seed": seed, **training}}))
+    (path / "metrics.json").write_text(json.dumps({"minutes": 1.5}))
+    return path
+
+
+def test_runs_of_several_seeds_are_measured_once(
+    make: Callable[..., int], commands: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    runs = [_seed_run(tmp_path / f"s{seed}", seed) for seed in (1, 2)]
+    option = ["--seeds", "commands=" + ",".join(map(str, runs))]
+    assert make(*option) == 0
+    here = [c for c in commands if any("work/seeds/" in part for part in c)]
+    assert _names(here) == ["export", "bench accuracy", "bench latency"] * 2
+    assert here[1][4:7] == ("words", "--part", "validation")
+    assert "| commands | 1, 2 |" in (tmp_path / "results.md").read_text()
+    commands.clear()
+    assert make(*option) == 0
+    assert commands == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "checkpoint").mkdir(), "no finished run"),
+        (
+            lambda run: (shutil.rmtree(run), _seed_run(run, 2, learning_rate=0.1)),
+            "in more than their seed, in training",
+        ),
+    ],
+)
+def test_other_runs_than_seeds_of_one_configuration_are_refused(
+    make: Callable[..., int], tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    runs = [_seed_run(tmp_path / f"s{seed}", seed) for seed in (1, 2)]
+    spoil(runs[1])
+    with pytest.raises(RunError, match=message):
+        make("--seeds", "commands=" + ",".join(map(str, runs)))
+
+
+@pytest.mark.parametrize("value", ["commands", "commands=", "=runs/a", "commands=runs/a,runs/a"])
+def test_seeds_that_name_no_runs_are_refused(make: Callable[..., int], value: str) -> None:
+    with pytest.raises(ConfigError, match="--seeds"):
+        make("--seeds", value)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,12 +103,14 @@ def fit(
     run: Path,
     *,
     resume: bool = False,
+    ended: Callable[[History], None] | None = None,
 ) -> Course:
     """Train a compiled model to the last epoch, or until Ctrl-C; leaves the best epoch's weights in it.
 
     Ctrl-C ends the training after the batch at hand (a second one at once),
     and ``course.interrupted`` says so; a loss that is no number ends it, too,
-    and ``course.diverged`` says where.
+    and ``course.diverged`` says where. `ended` is told the history at the start
+    and after each epoch.
 
     Raises
     ------
@@ -119,6 +121,8 @@ def fit(
     average = Average(model, training.average_decay) if training.average_decay else None
     course = _load(state, model, average) if resume else Course()
     write_history(run, course.history)
+    if ended is not None:
+        ended(course.history)
     with _Interruption() as interruption:
         for epoch in range(course.epochs_run + 1, training.epochs + 1):
             try:
@@ -127,7 +131,9 @@ def fit(
                     course.interrupted = True
                     break
                 kept = model.get_weights() if average is None else average.weights()
+                started = time.perf_counter()
                 row |= _validate(model, kept, *validation, training.label_smoothing)
+                row["validation_s"] = time.perf_counter() - started
                 _demand_number(row["val_loss"], f"on validation after epoch {epoch}")
             except _Diverged as error:
                 course.diverged = f"{error}: lower training.learning_rate ({training.learning_rate:g}) and train anew"
@@ -135,6 +141,8 @@ def fit(
             course.take(row, kept)
             _save(state, model, average, course)
             write_history(run, course.history)
+            if ended is not None:
+                ended(course.history)
             print(_line(course, training.epochs), file=sys.stderr, flush=True)
     if course.best_epoch:
         model.set_weights(course.best_weights)
@@ -156,13 +164,19 @@ def _train_epoch(
     """A row of the history without validation; None if it was interrupted."""
     started = time.perf_counter()
     sums = {"loss": 0.0, "accuracy": 0.0}
+    waiting_s = step_s = 0.0
+    asked = started
     for batch, (frames, targets) in enumerate(examples.epoch(epoch), 1):
+        came = time.perf_counter()
+        waiting_s += came - asked
         means = model.train_on_batch(frames, targets, return_dict=True)  # of this batch alone
         _demand_number(float(means["loss"]), f"in batch {batch} of epoch {epoch}")
         if average is not None:
             average.take()
         for key in sums:
             sums[key] += float(means[key]) * len(frames)
+        asked = time.perf_counter()
+        step_s += asked - came
         if interruption.asked:
             return None
     seconds = time.perf_counter() - started
@@ -172,6 +186,9 @@ def _train_epoch(
         "accuracy": sums["accuracy"] / len(examples),
         "clips_per_s": len(examples) / seconds,
         "seconds": seconds,
+        "waiting_s": waiting_s,
+        "step_s": step_s,
+        "learning_rate": float(model.optimizer.learning_rate),
     }
 
 

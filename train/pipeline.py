@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -91,6 +92,14 @@ class DrawnExamples:
 
     def __init__(self, clips: ClipSet, config: Config, normalisation: Normalisation) -> None:
         self._clips, self._config, self._normalisation = clips, config, normalisation
+        self._made: list[tuple[int, float]] = []
+
+    @property
+    def clips_per_s(self) -> float | None:
+        """What the threads would make with a core each: clips by the processor time they took; None before any."""
+        made = self._made.copy()  # threads append to it
+        seconds = sum(cost for _, cost in made)
+        return _WORKERS * sum(clips for clips, _ in made) / seconds if seconds else None
 
     def __len__(self) -> int:
         return sum(self._clips.per_epoch)
@@ -105,6 +114,7 @@ class DrawnExamples:
 
     def _batch(self, epoch: int, start: int, clip: NDArray[np.int64], label: NDArray[np.int64]) -> Batch:
         spec, seed, config = self._config.features, self._config.training.seed, self._config.augment
+        started = time.thread_time()
         frames = []
         for place, k in enumerate(clip, start):
             rng = np.random.default_rng([seed, _SOUND, epoch, place])
@@ -114,7 +124,9 @@ class DrawnExamples:
                 samples = augment(self._clips.samples[k], config, self._clips.noise, spec.sample_rate_hz, rng)
             frames.append(masked(self._normalisation.apply(mfcc(samples, spec)), config, rng))
         rng = np.random.default_rng([seed, _MIX, epoch, start])
-        return mixed_up(np.stack(frames), one_hot(label, len(self._clips.labels)), config, rng)
+        batch = mixed_up(np.stack(frames), one_hot(label, len(self._clips.labels)), config, rng)
+        self._made.append((len(clip), time.thread_time() - started))
+        return batch
 
 
 def mixed_up(frames: Frames, targets: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> Batch:

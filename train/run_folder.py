@@ -8,6 +8,7 @@
     RUN/history.csv          a row an epoch: HISTORY_COLUMNS
     RUN/metrics.json         of the best epoch on the validation part (below)
     RUN/*.png                learning_curves, confusion, gallery
+    RUN/tensorboard/         learning curves for TensorBoard, if they were asked for
     RUN/checkpoint/          only while training, or after it was interrupted
 
 Keys of ``config.toml`` (``tomllib`` reads it; other rooms rely on these):
@@ -31,7 +32,8 @@ A seed run has no ``[normalisation]``, ``calibration`` or usable ``[features]``.
 Keys of ``metrics.json``: ``best_epoch``, ``epochs_run``, ``epochs``, ``train_accuracy`` and ``train_loss`` (running
 means of the best epoch, with dropout and augmentation on), ``validation`` (``correct``, ``total``, ``accuracy``,
 ``loss``, ``per_label``: label → [correct, total], ``confusion``: rows spoken, columns heard), ``parameters``,
-``macs``, ``minutes``.
+``macs``, ``minutes``, ``time`` (see :mod:`kwspot.train.time_spent`), and with ``--benchmark`` ``benchmark`` (see
+:mod:`kwspot.train.official`).
 """
 
 from __future__ import annotations

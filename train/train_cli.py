@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from kwspot.train.config import Config, load_config, load_preset, preset_names
 
 if TYPE_CHECKING:
     from kwspot.train.fitting import Course
+    from kwspot.train.official import Benchmark
 
 _PROTOCOLS = ("kwspot", "seed", "seed-speakers")
+_BENCHMARKS = ("v1-12", "v2-12", "v2-35")
 _SEED_EPOCHS = 50  # as many as that tutorial ran, whatever the preset says
 
 
@@ -39,6 +42,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=_PROTOCOLS,
         help="seed, seed-speakers: features and split of the tutorial this kit grew from, only to compare with",
     )
+    parser.add_argument(
+        "--benchmark",
+        choices=_BENCHMARKS,
+        help="classes, shares and parts of a published benchmark on Speech Commands; scores its test in the end",
+    )
+    parser.add_argument("--test", type=Path, metavar="DIR", help="Google's test folder (default: beside --data)")
+    parser.add_argument("--tensorboard", action="store_true", help="learning curves for TensorBoard too")
     return parser
 
 
@@ -49,7 +59,13 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.recordings import DataFolder
 
     folder = DataFolder(data)
+    benchmark = _benchmark(args)
+    if benchmark:
+        from kwspot.train.official import test_of, with_protocol
+
+        config, test = with_protocol(config, benchmark), test_of(folder, benchmark, args.test)
     # The slow imports from here on.
+    from kwspot.train.event_files import EVENTS_FOLDER
     from kwspot.train.seed_protocol import prepare_seed
     from kwspot.train.trainer import check_place, prepare, train
 
@@ -58,8 +74,37 @@ def main(argv: Sequence[str]) -> int:
         lesson = prepare(folder, config, preset)
     else:
         lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
-    course = train(lesson, args.run, resume=args.resume, overwrite=args.overwrite)
-    return report(course, args.run, config.training.epochs, f"kwspot train --resume --run {args.run}")
+    course = train(
+        lesson,
+        args.run,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        tensorboard=args.tensorboard or (args.resume and (args.run / EVENTS_FOLDER).is_dir()),
+    )
+    again = ["kwspot", "train", "--resume", "--run", str(args.run)]
+    again += ["--benchmark", benchmark.name] if benchmark else []
+    again += ["--test", str(args.test)] if args.test else []
+    status = report(course, args.run, config.training.epochs, shlex.join(again))
+    if benchmark and status == 0:
+        from kwspot.train.official import score, told
+
+        print(told(score(args.run, test, benchmark)))
+    return status
+
+
+def _benchmark(args: argparse.Namespace) -> Benchmark | None:
+    if args.benchmark is None:
+        if args.test is not None:
+            raise ConfigError("--test is Google's test folder; expected --benchmark with it: name one, or leave it out")
+        return None
+    for option in ("words", "protocol"):
+        if getattr(args, option) is not None:
+            raise ConfigError(
+                f"--benchmark and --{option} contradict each other; expected one of the two: leave one out"
+            )
+    from kwspot.train.official import BENCHMARKS
+
+    return BENCHMARKS[args.benchmark]
 
 
 def report(course: Course, run: Path, epochs: int, way_on: str) -> int:

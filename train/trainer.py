@@ -21,10 +21,12 @@ from kwspot.train import run_folder
 from kwspot.train.backend import make_deterministic, tensorflow
 from kwspot.train.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
 from kwspot.train.config import Config
+from kwspot.train.event_files import EventFiles
 from kwspot.train.fitting import Course, Examples, compiled, fit, scores_of
 from kwspot.train.macs import Cost, cost
 from kwspot.train.models import export_form, training_form
 from kwspot.train.pipeline import Frames, features_of, fixed_examples, training_examples
+from kwspot.train.time_spent import time_spent, told
 from kwspot.train.toml_table import differences
 
 # TensorFlow is asked itself: its distribution has several names.
@@ -115,6 +117,7 @@ def train(
     network_of: Callable[[Lesson], Network] = fresh,
     resume: bool = False,
     overwrite: bool = False,
+    tensorboard: bool = False,
 ) -> Course:
     """Train, and leave a run folder.
 
@@ -146,7 +149,8 @@ def train(
         run.mkdir(parents=True)
         run_folder.write_run_config(run, lesson.resolved)
     try:
-        course = fit(model, lesson.examples, lesson.validation, config.training, run, resume=resume)
+        ended = EventFiles(run) if tensorboard else None
+        course = fit(model, lesson.examples, lesson.validation, config.training, run, resume=resume, ended=ended)
     finally:
         if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
             run_folder.clear(run)  # no epoch has ended: nothing to keep
@@ -201,7 +205,8 @@ def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spen
     truth = targets.argmax(axis=1)
     heard = scores_of(fixed, frames).argmax(axis=1)
     confusion = confusion_matrix(truth, heard, len(lesson.labels))
-    best = course.best
+    best, time = course.best, time_spent(course.history, lesson.examples)
+    print(told(time), file=sys.stderr)
     run_folder.write_metrics(
         run,
         {
@@ -223,6 +228,7 @@ def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spen
             "parameters": spent.parameters,
             "macs": spent.macs,
             "minutes": round(sum(row["seconds"] for row in course.history) / 60, 2),
+            "time": time,
         },
     )
     draw_learning_curves(run, course.history, course.best_epoch)

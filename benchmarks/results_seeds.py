@@ -1,0 +1,84 @@
+"""Several seeds of one configuration: checked to be that, exported, scored; for ``docs/results.md``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.errors import ConfigError, RunError
+
+PART = "validation"
+
+# What may differ between two seeds of one configuration: what the seed draws, and how the kit was installed.
+_DRAWN = ("normalisation", "calibration", "versions", "preset")
+
+
+def asked_seeds(values: list[str]) -> dict[str, list[Path]]:
+    """Of ``NAME=RUN,RUN``, name → run folders."""
+    found: dict[str, list[Path]] = {}
+    for value in values:
+        name, mark, runs = value.partition("=")
+        paths = [Path(run) for run in runs.split(",") if run]
+        if not (name and mark and paths):
+            raise ConfigError(f"--seeds {value}; expected NAME=RUN,RUN,..., such as commands=runs/s1,runs/s2,runs/s3")
+        if name in found or len({path.resolve() for path in paths}) < len(paths):
+            raise ConfigError(f"--seeds {value} names something twice; expected each name and each run once")
+        found[name] = paths
+    return found
+
+
+def measured_seeds(kwspot: Callable[..., None], work: Path, name: str, runs: list[Path]) -> list[dict[str, Any]]:
+    """What the page says of each run; what is in `work` already is taken as it is.
+
+    Raises
+    ------
+    RunError
+        If a run is not finished, or two differ in more than their seed.
+    """
+    configs = [_finished(run) for run in runs]
+    for run, config in zip(runs[1:], configs[1:], strict=True):
+        if (other := _without_seed(config)) != _without_seed(configs[0]):
+            changed = [key for key in other if other[key] != _without_seed(configs[0]).get(key)]
+            raise RunError(
+                f"{run} and {runs[0]} differ in more than their seed, in {', '.join(changed) or 'what they hold'}; "
+                "expected runs of one configuration: train again with --seed alone changed"
+            )
+    return [_measured(kwspot, work / name / run.name, run, config) for run, config in zip(runs, configs, strict=True)]
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    if not (run / "metrics.json").is_file() or (run / "checkpoint").exists():
+        raise RunError(f"{run} is no finished run; train it to its end with kwspot train --resume --run {run}")
+    return tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+
+
+def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in config.items() if key not in _DRAWN}
+    return {**kept, "training": {key: value for key, value in config["training"].items() if key != "seed"}}
+
+
+def _measured(kwspot: Callable[..., None], folder: Path, run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    bundle, accuracy, latency = folder / "bundle.kws", folder / "accuracy.json", folder / "latency.json"
+    if not bundle.exists():
+        kwspot("export", str(run), "--bundle", str(bundle))
+    if not accuracy.exists():
+        where = ["--data", config["data"]["folder"], "--part", PART, "--run", str(run)]
+        # Without a class for other words only the folders of the words can be scored.
+        if not config["data"]["unknown_share"]:
+            where += ["--words", ",".join(config["data"]["words"])]
+        kwspot("bench", "accuracy", str(bundle), *where, "--json", str(accuracy))
+    if not latency.exists():
+        kwspot("bench", "latency", str(bundle), "--json", str(latency))
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    return {
+        "seed": config["training"]["seed"],
+        "accuracy": json.loads(accuracy.read_text()),
+        "latency": json.loads(latency.read_text()),
+        "minutes": json.loads((run / "metrics.json").read_text())["minutes"],
+        "parameters": manifest["parameters"],
+        "macs": manifest["macs"],
+        "bytes": (bundle / "model.int8.tflite").stat().st_size,
+    }
