@@ -59,6 +59,8 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             assert node.level == 0, f"{path}: relative import"
             found.extend((f"{node.module}.{alias.name}", at_load) for alias in node.names)
         inner = at_load and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            inner = False  # for annotations alone
         for child in ast.iter_child_nodes(node):
             visit(child, inner)
 
