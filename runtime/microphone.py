@@ -26,7 +26,7 @@ OPENS_WITHIN_S = 10.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 """Back-off: each attempt to open a lost microphone waits twice as long as the one before, up to the last."""
 
-_NOTICES_STOP_S = 0.2
+_NOTICES_STOP_S = 0.1
 
 
 class Microphone:
@@ -85,7 +85,7 @@ class Microphone:
             self._link = None
 
     def stop(self) -> None:
-        """End the iteration within 0.2 s, also while the device hangs. May be called by a signal's handler."""
+        """End the iteration within 0.1 s, also while the device hangs. May be called by a signal's handler."""
         self._stopping = True
 
     def cpu_s(self) -> float:
