@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--tflite-python", metavar="PATH", help="as for 'kwspot bench accuracy'")
     parser.add_argument("--calibration", metavar="FILE.json", help="of 'kwspot bench calibration', to show beside")
-    parser.add_argument("--peers", metavar="FILE.json", help="costs of other programs: {name: CPU seconds per hour}")
+    parser.add_argument("--peers", metavar="FILE.json", help="of 'python -m kwspot.benchmarks.peers'")
     parser.add_argument("--hops", type=int, default=2000, metavar="N", help="hops to time (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write kwspot.report/1; - is standard output")
     return parser.parse_args(argv)
@@ -57,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         raise BundleError(f"two bundles are called {max(names, key=names.count)}; expected different names")
     folder, progress = DataFolder(args.data), Progress()
     calibration = None if args.calibration is None else _json_of(args.calibration, "kwspot.calibration/1")
-    peers = None if args.peers is None else _json_of(args.peers, None)
+    peers = None if args.peers is None else _costs_of_peers(args.peers)
     measured, heard = [], []
     part = args.part
     for bundle, run in zip(bundles, runs, strict=True):
@@ -87,15 +88,21 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _json_of(path: str, schema: str | None) -> Any:
+def _json_of(path: str, schema: str) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is no JSON file that can be read ({error}); expected a result of kwspot") from None
-    if schema is not None and (not isinstance(values, dict) or values.get("schema") != schema):
-        found = values.get("schema") if isinstance(values, dict) else None
+        raise ConfigError(f"{path} is no JSON file that can be read ({error}); expected {schema}") from None
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != schema:
         raise ConfigError(f"{path} is of schema {found!r}; expected {schema}: measure again with this version")
-    return values
+    return dict(values)
+
+
+def _costs_of_peers(path: str) -> dict[str, float]:
+    """Program → CPU seconds for an hour of sound, the median of its rounds."""
+    runs = _json_of(path, "kwspot.peers/1")["runs"]
+    return {run["title"]: statistics.median(run["cpu_s_per_hour"]) for run in runs}
 
 
 def _print_verdicts(values: dict[str, Any], out: Any) -> None:
