@@ -98,14 +98,21 @@ def test_what_is_forgotten_leaves_no_trace() -> None:
 
 def test_a_residual_path_shares_the_state_of_the_convolution_it_skips() -> None:
     def wide(x: Any) -> Any:
-        return tc_cnn(x, 3, front=4, bands=4, channels=96, blocks=3, kernel=5)
+        return tc_cnn(x, 3, front=16, bands=24, channels=96, blocks=3, kernel=5)
 
     step = step_model(built(wide), 2)
     # The frames, the joined bands, and the sums of three blocks, of which the mean takes the last.
     shapes = [tuple(tensor.shape) for tensor in step.model.inputs]
     assert shapes == [(1, 2, 1, 12), (1, 3, 1, 12), (1, 4, 1, 96), (1, 4, 1, 96), (1, 4, 1, 96), (1, 10, 1, 96)]
-    # Each block costs one row: the whole window costs 23, 19, 15 rows of them.
+    # One row of each block; the whole window takes 19, 15 and 11 of them.
     assert 3 * (96 * 5 + 96 * 96) < step.macs < 2 * 3 * (96 * 5 + 96 * 96)
+
+
+def test_rows_that_cost_less_than_a_state_are_computed_again() -> None:
+    step = step_model(built(residual), 2)
+    # Seven frames before the new ones and the sums of three blocks are remembered, the joined bands are not.
+    rows = [tuple(tensor.shape[1:]) for tensor in step.model.inputs]
+    assert rows == [(2, 1, 12), (7, 1, 12), (4, 3, 4), (4, 1, 48), (12, 1, 48)]
 
 
 def conv(**options: Any) -> Callable[[Any], Any]:
