@@ -62,7 +62,7 @@ def test_install_writes_a_unit_that_runs_this_kit_with_that_file(config, home, c
     assert service_cli.main(["install", "--config", str(config)]) == 0
     path = home / "systemd/user/kwspot.service"
     assert (
-        "no systemd runs here; where it does: systemctl --user enable --now kwspot.service" in capsys.readouterr().err
+        "systemd does not run here; where it does: systemctl --user enable --now kwspot.service" in capsys.readouterr().err
     )
     text = path.read_text()
     quoted = str(config).replace("%", "%%")
