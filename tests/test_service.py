@@ -61,9 +61,8 @@ def test_the_system_unit_may_do_little(config, tmp_path):
 def test_install_writes_a_unit_that_runs_this_kit_with_that_file(config, home, capsys):
     assert service_cli.main(["install", "--config", str(config)]) == 0
     path = home / "systemd/user/kwspot.service"
-    assert (
-        "systemd does not run here; where it does: systemctl --user enable --now kwspot.service" in capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert "systemd does not run here; where it does: systemctl --user enable --now kwspot.service" in told
     text = path.read_text()
     quoted = str(config).replace("%", "%%")
     assert f'ExecStart={sys.executable} -m kwspot.runtime.cli listen --config "{quoted}"' in text
