@@ -4,8 +4,8 @@
 
     python -m kwspot.benchmarks.report_pictures report.html docs/pictures/report
 
-writes ``…-light.png``, ``…-dark.png`` and ``…-phone.png``. Needs chromium and
-its driver, and the extra ``dev``.
+writes ``…-light.png``, ``…-dark.png`` and ``…-phone.png``, or with ``--view``
+one of them. Needs chromium and its driver, and the extra ``dev``.
 """
 
 from __future__ import annotations
@@ -74,11 +74,13 @@ def open_page(window: Any, page: Path, view: str) -> None:
 
 
 def take(window: Any, target: Path) -> None:
-    """What is seen now, as a PNG of 64 colours: a third of the size, and nothing is lost on a chart."""
+    """What is seen now, as a PNG of few colours: a third of the size, and nothing is lost on a chart."""
     from PIL import Image
 
     shot = window.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-    picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB").quantize(64)
+    picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+    # By octree: others give the few red points of a chart the colour of its text.
+    picture = picture.quantize(128, method=Image.Quantize.FASTOCTREE)
     with whole_file(target) as path:
         picture.save(path, "PNG", optimize=True)
 
@@ -88,11 +90,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.report_pictures", description=__doc__)
     parser.add_argument("page", metavar="FILE.html", type=Path)
     parser.add_argument("stem", metavar="STEM", type=Path, help="pictures are STEM-light.png and so on")
+    parser.add_argument("--view", choices=list(VIEWS), help="(default: each)")
     args = parser.parse_args(argv)
     if not args.page.is_file():
         raise ConfigError(f"{args.page} is not there; expected a page that 'kwspot bench report' wrote")
     with browser() as window:
-        for view in VIEWS:
+        for view in VIEWS if args.view is None else [args.view]:
             open_page(window, args.page, view)
             take(window, args.stem.with_name(f"{args.stem.name}-{view}.png"))
     return 0
