@@ -12,6 +12,7 @@ so that a busy machine is busy for all; the ratios are taken within a round.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -67,8 +68,12 @@ class Peer:
         self._process = subprocess.Popen(
             command, env={**os.environ, **one_thread}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.loaded = self._answer()
         self.rounds: list[dict[str, float]] = []
+        try:
+            self.loaded = self._answer()
+        except BaseException:
+            self.kill()
+            raise
 
     def _answer(self) -> dict[str, float]:
         assert self._process.stdout is not None
@@ -85,11 +90,10 @@ class Peer:
     def run_round(self) -> None:
         """Once over the sound."""
         assert self._process.stdin is not None
-        try:
+        # One that has died says so by having no answer.
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("round\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
         self.rounds.append(self._answer())
 
     def end(self) -> float:
@@ -103,7 +107,9 @@ class Peer:
     def kill(self) -> None:
         """At once, whatever it does."""
         self._process.kill()
-        self._process.wait()
+        # What was not read any more is of no interest.
+        with contextlib.suppress(BrokenPipeError), self._process:
+            pass
 
 
 def measure(entries: Sequence[Entry], sound_file: Path, *, seconds: float, block_samples: int, rounds: int) -> Any:
