@@ -13,6 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.bundle import Bundle
+from kwspot.runtime.classifier import open_classifier
+from kwspot.runtime.engines import open_engine
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.quantisation import dequantise
 
@@ -100,6 +103,22 @@ class OnnxModel:
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run once."""
         return np.asarray(self._session.run(None, {self._given: values})[0])
+
+
+class StreamModel:
+    """A stream bundle, which hears a whole clip hop by hop; features are frames, not yet normalised."""
+
+    def __init__(self, bundle: Bundle, engine: str) -> None:
+        manifest = bundle.manifest
+        self.engine = engine
+        self._classifier = open_classifier(manifest, open_engine(bundle, engine))
+        real = np.dtype(np.float32)
+        self.entry = Entry((manifest.window_frames, manifest.features.coefficients), real, None, None)
+        self.leaving = Entry((len(manifest.labels),), real, None, None)
+
+    def infer(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Hear one clip."""
+        return self._classifier.score_clip(values)
 
 
 def _one_of_each(path: Path, inputs: int, outputs: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from kwspot.runtime.errors import ConfigError
+
 if TYPE_CHECKING:
     from kwspot.benchmarks.foreign_model import ForeignModel
     from kwspot.benchmarks.mlperf_data import FeatureFiles
@@ -35,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
-    from kwspot.benchmarks.foreign_model import open_models
+    from kwspot.benchmarks.foreign_model import StreamModel, open_models
     from kwspot.benchmarks.mlperf_data import LABELS_FILE, read_feature_files
     from kwspot.benchmarks.progress import Progress
     from kwspot.benchmarks.results import machine, table_stream, versions, write_json
@@ -43,8 +45,15 @@ def main(argv: Sequence[str]) -> int:
 
     path, data = Path(args.model), Path(args.data)
     bundle = None if path.suffix in (".tflite", ".onnx") else load_bundle(args.model)
+    models: list[ForeignModel]
     if bundle is None:
         models = open_models(path, None if args.onnx is None else Path(args.onnx))
+    elif bundle.manifest.kind == "stream":
+        if (data / LABELS_FILE).is_file():
+            raise ConfigError(
+                f"{data} holds features of whole clips and {bundle.path} takes a hop at a time; expected recordings"
+            )
+        models = [StreamModel(bundle, engine) for engine in ("litert", "onnx")]
     else:
         files = (bundle.path / bundle.manifest.models[form].file for form in ("int8-tflite", "int8-onnx"))
         models = open_models(*files)
@@ -80,11 +89,13 @@ def _from_recordings(bundle: Bundle, data: Path, part: str | None) -> FeatureFil
 
     manifest = bundle.manifest
     clips, _ = clips_of(bundle, DataFolder(data), part, None)
+    names = [clip.path.name for clip in clips.clips]
+    if manifest.kind == "stream":
+        return FeatureFiles(names, clips.frames.reshape(len(names), -1), clips.truth, len(manifest.labels))
     entry = manifest.models["int8-tflite"].inputs[0]
     assert entry.scale is not None
     assert entry.zero_point is not None
     features = quantise(manifest.normalisation.apply(clips.frames), entry.scale, entry.zero_point)
-    names = [clip.path.name for clip in clips.clips]
     return FeatureFiles(names, features.reshape(len(names), -1), clips.truth, len(manifest.labels))
 
 
