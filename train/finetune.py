@@ -54,8 +54,7 @@ def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quant
         )
     was = source.normalisation  # also refuses the protocols for comparison
     lesson = prepare(folder, config, source.config["preset"])
-    same = lesson.labels == source.labels and lesson.resolved["normalisation"] == was.to_dict()
-    if not same:
+    if lesson.labels != source.labels or not _alike(lesson.resolved["normalisation"], was.to_dict()):
         raise RunError(
             f"{folder.root} is not what {source.path} was trained on (other labels, or features of another mean); "
             "expected the same recordings: train anew, or say with --data where they are"
@@ -65,7 +64,12 @@ def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quant
         "model_sha256": hashlib.sha256(source.model_path.read_bytes()).hexdigest(),
         "form": "quantised" if quantised else "float",
     }
-    return dataclasses.replace(lesson, resolved={**lesson.resolved, "finetune": note})
+    return dataclasses.replace(lesson, resolved={**lesson.resolved, "normalisation": was.to_dict(), "finetune": note})
+
+
+def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
+    """The same recordings, up to the rounding of another numpy or FFT: a thousandth of a decibel."""
+    return all(len(one[key]) == len(other[key]) and np.allclose(one[key], other[key], atol=1e-3) for key in other)
 
 
 def network_from(source: Run, *, data: Path, quantised: bool, lesson: Lesson) -> Network:
