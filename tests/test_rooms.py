@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "runtime"},
 }
 HEAVY = {
-    "ai_edge_litert", "audiomentations", "espeakng_loader", "keras", "librosa", "matplotlib", "onnx", "onnxruntime",
-    "paho", "scipy", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx", "tflite_runtime", "wyoming",
+    "PIL", "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "keras", "librosa", "matplotlib", "onnx", "onnxruntime",
+    "paho", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx", "tflite_runtime", "wyoming",
 }  # fmt: skip
 # What a room may import at all, and of it what the runtime may import only where it is needed.
 MAY_USE = {
@@ -44,7 +44,17 @@ MAY_USE = {
         "audiomentations",
     },
     "export": {"tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert"},
-    "benchmarks": {"scipy", "tensorflow", "keras", "onnxruntime", "ai_edge_litert"},
+    "benchmarks": {
+        "PIL",
+        "ai_edge_litert",
+        "flatbuffers",
+        "keras",
+        "matplotlib",
+        "onnxruntime",
+        "scipy",
+        "selenium",
+        "tensorflow",
+    },
 }
 
 
