@@ -18,8 +18,9 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "runtime"},
 }
 HEAVY = {
-    "PIL", "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "keras", "librosa", "matplotlib", "onnx", "onnxruntime",
-    "paho", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx", "tflite_runtime", "wyoming",
+    "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "keras", "librosa", "matplotlib", "onnx",
+    "onnxruntime", "paho", "PIL", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx",
+    "tflite_runtime", "wyoming",
 }  # fmt: skip
 # What a room may import at all, and of it what the runtime may import only where it is needed.
 MAY_USE = {
