@@ -1,4 +1,4 @@
-"""Messages of the Wyoming protocol, read from whoever connects: nothing that is said makes memory grow.
+"""Messages of the Wyoming protocol, to and from whoever connects: nothing that is said makes memory grow.
 
 A message is a line of JSON, then as many bytes of more JSON and of payload as it
 says. The ``wyoming`` package reads any amount of either; this reads up to a bound
@@ -12,7 +12,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wyoming.event import Event
+    from wyoming.event import Event, Eventable
+
+    from kwspot.runtime.bundle import Manifest
 
 LINE_BYTES = 64 * 1024
 PAYLOAD_BYTES = 256 * 1024
@@ -20,6 +22,8 @@ PAYLOAD_BYTES = 256 * 1024
 IDLE_S = 300.0
 WHOLE_WITHIN_S = 20.0
 """From the first byte of a message to its last."""
+TAKES_WITHIN_S = 5.0
+"""A client that does not read what it is sent for so long is put out."""
 
 
 class BadMessage(Exception):
@@ -80,3 +84,47 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
     if isinstance(length, bool) or not isinstance(length, int) or not 0 <= length <= most:
         raise BadMessage(f"{name} {str(length)[:40]}: expected 0 to {most}")
     return length
+
+
+def error_message(text: str) -> Eventable:
+    """What a client is told before its connection is closed."""
+    from wyoming.error import Error
+
+    return Error(text=f"expected a message of the Wyoming protocol; got {text}")
+
+
+def info_message(manifest: Manifest) -> Eventable:
+    """What ``describe`` is answered with: one program, one model per word."""
+    from importlib.metadata import version
+
+    from wyoming.info import Attribution, Info, WakeModel, WakeProgram
+
+    by = Attribution(name="kwspot", url="")
+
+    def model(word: str) -> WakeModel:
+        return WakeModel(
+            name=word,
+            phrase=word,
+            description=f"{word} ({manifest.name})",
+            version=None,
+            attribution=by,
+            installed=True,
+            languages=[],
+        )
+
+    program = WakeProgram(
+        name="kwspot",
+        description="Keyword spotting",
+        version=version("kwspot"),
+        attribution=by,
+        installed=True,
+        models=[model(word) for word in manifest.words],
+    )
+    return Info(wake=[program])
+
+
+async def send(message: Eventable, writer: asyncio.StreamWriter) -> None:
+    """Send one message; a client that does not take it in time is a TimeoutError."""
+    from wyoming.event import async_write_event
+
+    await asyncio.wait_for(async_write_event(message.event(), writer), TAKES_WITHIN_S)

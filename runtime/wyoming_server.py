@@ -15,20 +15,17 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from kwspot.runtime.bundle import Manifest
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.events import EventWriter
 from kwspot.runtime.sources import BLOCK_SAMPLES
 from kwspot.runtime.spotter import KeywordSpotter
-from kwspot.runtime.wyoming_messages import LINE_BYTES, BadMessage, read_message
+from kwspot.runtime.wyoming_messages import LINE_BYTES, BadMessage, error_message, info_message, read_message, send
 
 if TYPE_CHECKING:
-    from wyoming.event import Event, Eventable
+    from wyoming.event import Event
 
 PORT = 10400  # of wake-word services
 CLIENTS = 8
-TAKES_WITHIN_S = 5.0
-"""A client that does not read what it is sent for so long is put out."""
 UNREAD_BYTES = 64 * 1024
 ALIVE_EVERY_S = 0.5
 KEEP_ALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
@@ -77,7 +74,7 @@ class WyomingServer:
         self._alive = alive
         self._idle = [new_spotter()]  # made now, so that what is wrong with the bundle is told at once
         self.manifest = self._idle[0].bundle.manifest
-        self.info = info(self.manifest)
+        self.info = info_message(self.manifest)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -156,7 +153,7 @@ class WyomingServer:
         except BadMessage as error:
             self.refused += 1
             with contextlib.suppress(OSError, TimeoutError):
-                await send(_error(str(error)), writer)
+                await send(error_message(str(error)), writer)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass
         finally:
@@ -255,46 +252,3 @@ def _check_format(data: dict[str, Any], rate_hz: int) -> None:
     told = tuple(data.get(name) for name in ("rate", "width", "channels"))
     if told != (rate_hz, 2, 1):
         raise BadMessage(f"sound of rate, width, channels {str(told)[:80]}; expected {rate_hz} Hz, 2 bytes, 1 channel")
-
-
-def _error(text: str) -> Eventable:
-    from wyoming.error import Error
-
-    return Error(text=f"expected a message of the Wyoming protocol; got {text}")
-
-
-def info(manifest: Manifest) -> Eventable:
-    """What ``describe`` is answered with: one program, one model per word."""
-    from importlib.metadata import version
-
-    from wyoming.info import Attribution, Info, WakeModel, WakeProgram
-
-    by = Attribution(name="kwspot", url="")
-
-    def model(word: str) -> WakeModel:
-        return WakeModel(
-            name=word,
-            phrase=word,
-            description=f"{word} ({manifest.name})",
-            version=None,
-            attribution=by,
-            installed=True,
-            languages=[],
-        )
-
-    program = WakeProgram(
-        name="kwspot",
-        description="Keyword spotting",
-        version=version("kwspot"),
-        attribution=by,
-        installed=True,
-        models=[model(word) for word in manifest.words],
-    )
-    return Info(wake=[program])
-
-
-async def send(message: Eventable, writer: asyncio.StreamWriter) -> None:
-    """Send one message; a client that does not take it in time is a TimeoutError."""
-    from wyoming.event import async_write_event
-
-    await asyncio.wait_for(async_write_event(message.event(), writer), TAKES_WITHIN_S)

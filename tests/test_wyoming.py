@@ -237,7 +237,7 @@ def test_fuzz_floods_and_half_messages_neither_stop_the_others_nor_grow_memory(r
 
 
 def test_a_client_that_does_not_read_is_put_out(running, monkeypatch, sound, expected):
-    monkeypatch.setattr(wyoming_server, "TAKES_WITHIN_S", 0.5)
+    monkeypatch.setattr(wyoming_messages, "TAKES_WITHIN_S", 0.5)
     with running.connect() as mute:
         mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         before = resident_mb()
