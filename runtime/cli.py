@@ -45,6 +45,9 @@ EXTRA_OF = {
     "wyoming": "wyoming",
 }
 
+BIG_ROOMS = ("kwspot.train", "kwspot.export", "kwspot.benchmarks")
+"""Rooms that 'kwspot deploy' leaves behind."""
+
 EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 
 
@@ -92,6 +95,10 @@ def guarded(command: Callable[[], int]) -> int:
         print("kwspot: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except ModuleNotFoundError as error:
+        if error.name in BIG_ROOMS:
+            return _say(
+                "this is the runtime alone, as a board has it; run this command where the whole kit is installed"
+            )
         extra = EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:
             raise

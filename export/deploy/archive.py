@@ -62,7 +62,7 @@ def write_archive(
     """
     with tempfile.TemporaryDirectory(prefix="kwspot-deploy-") as scratch:
         folder = Path(scratch) / FOLDER
-        _fill(folder, target.name, bundle, boards, engine=engine, offline=offline)
+        _fill(folder, bundle, boards, engine=engine, offline=offline)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         sums = "".join(f"{sha256_of(path.read_bytes())}  {name}\n" for name, path in files.items())
         files["SHA256SUMS"] = folder / "SHA256SUMS"
@@ -72,9 +72,7 @@ def write_archive(
         return {name: path.stat().st_size for name, path in files.items()}
 
 
-def _fill(
-    folder: Path, archive_name: str, bundle: Bundle, boards: Sequence[Board], *, engine: str | None, offline: bool
-) -> None:
+def _fill(folder: Path, bundle: Bundle, boards: Sequence[Board], *, engine: str | None, offline: bool) -> None:
     name = f"{bundle.manifest.name}.kws"
     shutil.copytree(bundle.path, folder / name)
     (folder / wheel_name()).write_bytes(kit_wheel())
@@ -103,7 +101,7 @@ def _fill(
     readme = Template((_HERE / "board_readme.txt").read_text(encoding="utf-8"))
     titles = "; ".join(board.title for board in boards)
     words = ", ".join(bundle.manifest.words)
-    text = readme.substitute(bundle=name, boards=titles, words=words, archive=archive_name)
+    text = readme.substitute(bundle=name, boards=titles, words=words)
     (folder / "README.txt").write_text(text, encoding="utf-8")
 
 

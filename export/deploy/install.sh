@@ -127,12 +127,16 @@ switch_to() {
 finish() {
     mkdir -p "$prefix/bin"
     ln -sfn ../current/venv/bin/kwspot "$prefix/bin/kwspot"
+    # Also after an upgrade: the unit names the version that it runs.
+    if [ "$with_service" = yes ] || [ -e "$prefix/.service" ]; then
+        [ -e "$prefix/listen.toml" ] || printf 'bundle = "%s"\n' "$prefix/current/$BUNDLE" >"$prefix/listen.toml"
+        touch "$prefix/.service"
+        "$prefix/bin/kwspot" service install --config "$prefix/listen.toml" >&2 ||
+            fail "the service was not installed; all else is"
+    fi
     for old in "$prefix"/versions/*; do
         is_current "${old##*/}" || rm -rf "$old"
     done
-    if [ "$with_service" = yes ]; then
-        "$prefix/bin/kwspot" service install "$prefix/current/$BUNDLE" || fail "the service was not installed; all else is"
-    fi
 }
 
 install() {
@@ -182,10 +186,10 @@ uninstall() {
     [ -e "$prefix/.lock" ] || fail "nothing is installed in $prefix; say where with --prefix DIR"
     exec 9>"$prefix/.lock"
     flock -n 9 || fail "another install.sh is at work in $prefix; wait for it"
-    if [ -x "$prefix/bin/kwspot" ] && "$prefix/bin/kwspot" --help | grep -q '^  service '; then
+    if [ -e "$prefix/.service" ]; then
         "$prefix/bin/kwspot" service uninstall >&2 || fail "the service could not be removed; nothing was changed"
     fi
-    rm -rf "$prefix/current" "$prefix/.new" "$prefix/bin/kwspot" "$prefix/versions" "$prefix/.lock"
+    rm -rf "$prefix/current" "$prefix/.new" "$prefix/bin/kwspot" "$prefix/versions" "$prefix/.service" "$prefix/.lock"
     rmdir "$prefix/bin" "$prefix" 2>/dev/null
     printf 'removed from %s\n' "$prefix" >&2
 }

@@ -2,8 +2,8 @@
 
 A build backend would need the sources of the project; what is installed is all
 there is on most machines. The kit is pure Python, so its wheel is a zip file of
-the installed files with the installed metadata. The bundles that ship with the
-kit stay behind: a board gets the one that is deployed.
+the installed files with the installed metadata. A board listens, so it gets the
+runtime alone, and of the bundles the one that is deployed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import base64
 import csv
 import hashlib
 import importlib.metadata
-import importlib.util
 import io
 import zipfile
-from pathlib import Path
 
 from kwspot.runtime.bundle import SHIPPED
 
-ROOMS = ("runtime", "train", "export", "benchmarks")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every file, so that the same kit gives the same bytes."""
 
@@ -39,7 +36,7 @@ def kit_wheel() -> bytes:
     metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
     assert metadata is not None, "the kit is installed without metadata"
     info = f"kwspot-{distribution.version}.dist-info"
-    files = _room_files()
+    files = _runtime_files()
     files[f"{info}/METADATA"] = metadata.encode()
     files[f"{info}/WHEEL"] = _WHEEL.encode()
     files[f"{info}/entry_points.txt"] = _ENTRY_POINTS.encode()
@@ -54,19 +51,15 @@ def kit_wheel() -> bytes:
     return buffer.getvalue()
 
 
-def _room_files() -> dict[str, bytes]:
-    """Name in the wheel → content, of every room."""
+def _runtime_files() -> dict[str, bytes]:
+    """Name in the wheel → content, of the runtime."""
     files = {}
-    for room in ROOMS:
-        spec = importlib.util.find_spec(f"kwspot.{room}")
-        assert spec is not None
-        assert spec.origin is not None
-        folder = Path(spec.origin).parent
-        for path in sorted(folder.rglob("*")):
-            within = path.relative_to(folder)
-            hidden = any(part.startswith((".", "__pycache__")) or part.endswith((".pyc", "~")) for part in within.parts)
-            if path.is_file() and not hidden and SHIPPED not in path.parents:
-                files[f"kwspot/{room}/{within.as_posix()}"] = path.read_bytes()
+    folder = SHIPPED.parent
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder)
+        hidden = any(part.startswith((".", "__pycache__")) or part.endswith((".pyc", "~")) for part in within.parts)
+        if path.is_file() and not hidden and SHIPPED not in path.parents:
+            files[f"kwspot/runtime/{within.as_posix()}"] = path.read_bytes()
     return files
 
 
