@@ -38,13 +38,16 @@ def verdict(entry: Entry) -> str:
 
 
 def against_first(entries: Sequence[Entry]) -> list[str]:
-    """A sentence for each further bundle: its int8 model against the first one's, clip by clip."""
+    """A sentence for each further bundle: its int8 model against the first one's, clip by clip.
+
+    Bundles that hear other words have another task: their accuracies are not compared.
+    """
     sentences = []
     first = entries[0]
     for other in entries[1:]:
         both = first["accuracy"]["right"].keys() & other["accuracy"]["right"].keys()
         stage = next((name for name in ENGINE_STAGES if name in both), None)
-        if stage is None or first["accuracy"]["clip_set"] != other["accuracy"]["clip_set"]:
+        if stage is None or any(first["accuracy"][key] != other["accuracy"][key] for key in ("clip_set", "labels")):
             continue
         before, after = (unpacked(e["accuracy"]["right"][stage], e["accuracy"]["clips"]) for e in (first, other))
         step = paired_step(before, after)

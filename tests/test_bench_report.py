@@ -14,6 +14,7 @@ import pytest
 from referencing import Registry, Resource
 
 from kwspot.benchmarks import report_pictures
+from kwspot.benchmarks.report_rows import against_first
 from kwspot.benchmarks.report_tables import Table
 from kwspot.runtime import cli
 from kwspot.runtime.bundle import Bundle
@@ -32,18 +33,11 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 @pytest.fixture(scope="module")
 def report(
-    tiny_bundle: Bundle, tiny_run: Path, stream_bundle: Bundle, tone_folder: Path,
+    tiny_bundle: Bundle, stream_bundle: Bundle, tone_folder: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
     """A page on a window and a stream bundle side by side, and its JSON."""
     folder = tmp_path_factory.mktemp("report")
-    run = folder / "run"
-    shutil.copytree(tiny_run, run)
-    (run / "history.csv").write_text(
-        "epoch,loss,accuracy,val_loss,val_accuracy\n1,1.0,0.5,0.9,0.6\n2,0.5,0.8,0.4,0.9\n", encoding="utf-8"
-    )
-    second = folder / "second"
-    shutil.copytree(run, second)
     (folder / "calibration.json").write_text(
         json.dumps(
             {
@@ -54,7 +48,10 @@ def report(
             }
         )
     )
-    (folder / "peers.json").write_text(json.dumps({"kwspot": 20.0, "another": 200.0}))
+    peers = [
+        {"title": title, "cpu_s_per_hour": [cost, 2 * cost, 3 * cost]} for title, cost in (("a", 9.0), ("b", 90.0))
+    ]
+    (folder / "peers.json").write_text(json.dumps({"schema": "kwspot.peers/1", "runs": peers}))
     command = ["bench", "report", str(tiny_bundle.path), str(stream_bundle.path), "--data", str(tone_folder)]
     command += ["--part", "validation", "--out", str(folder / "report.html"), "--json", str(folder / "report.json")]
     command += ["--calibration", str(folder / "calibration.json"), "--peers", str(folder / "peers.json")]
@@ -73,6 +70,7 @@ def window() -> Iterator[Any]:
 def test_the_json_keeps_to_the_schema(report: tuple[Path, dict[str, Any]]) -> None:
     _, values = report
     validator("report-1.json").validate(values)
+    assert values["peers"] == {"a": 18.0, "b": 180.0}
     assert [entry["bundle"]["kind"] for entry in values["bundles"]] == ["window", "stream"]
     broken = json.loads(json.dumps(values))
     broken["bundles"][0]["accuracy"]["stages"][0]["accuracy"] = 1.5
@@ -138,6 +136,31 @@ def test_pictures_are_small(report: tuple[Path, dict[str, Any]], window: Any, tm
     report_pictures.open_page(window, report[0], "dark")
     report_pictures.take(window, tmp_path / "dark.png")
     assert 5_000 < (tmp_path / "dark.png").stat().st_size < 150_000
+
+
+def test_learning_curves_are_read_and_drawn(tmp_path: Path) -> None:
+    from kwspot.benchmarks.report_charts import learning_chart
+    from kwspot.benchmarks.report_data import learning_curves
+    from kwspot.runtime.errors import RunError
+
+    history = tmp_path / "history.csv"
+    history.write_text("epoch,loss,accuracy,val_loss,val_accuracy,seconds\n1,1.0,0.5,0.9,0.6,3\n2,0.5,0.8,0.4,0.9,3\n")
+    curves = learning_curves(tmp_path)
+    assert curves["val_accuracy"] == [0.6, 0.9]
+    assert learning_chart("curves", curves).count("<svg") == 1
+    for text in ("epoch,loss\n1,2\n", "epoch,loss,accuracy,val_loss,val_accuracy\n"):
+        history.write_text(text)
+        with pytest.raises(RunError, match=r"history\.csv (is no history|has no epoch)"):
+            learning_curves(tmp_path)
+
+
+def test_bundles_are_compared_where_they_have_one_task(report: tuple[Path, dict[str, Any]]) -> None:
+    entries = report[1]["bundles"]
+    (sentence,) = against_first(entries)
+    assert sentence.startswith("tiny-stream against tiny, int8-litert: ")
+    other = json.loads(json.dumps(entries[1]))
+    other["accuracy"]["labels"] = ["loud", *other["accuracy"]["labels"][1:]]
+    assert against_first([entries[0], other]) == []
 
 
 def test_changed_clips_can_be_heard(tiny_bundle: Bundle, tone_folder: Path) -> None:
