@@ -130,7 +130,7 @@ def run_over(push: Push, blocks: list[NDArray[np.int16]]) -> dict[str, Any]:
         times.append(clock() - begun)
     times.sort()
     p50, p99 = (times[int(share * (len(times) - 1))] / 1000 for share in (0.5, 0.99))
-    return {"cpu_s": cpu_s, "p50_us": p50, "p99_us": p99, "heard": heard}
+    return {"cpu_s": cpu_s, "p50_us": p50, "p99_us": p99, "heard": int(heard)}
 
 
 def _peak_rss_mb() -> float:

@@ -161,7 +161,7 @@ def _print_table(values: dict[str, Any], json_target: str | None) -> None:
     print(
         f"{values['block_ms']:g} ms blocks, {values['rounds']} rounds over {values['seconds']:g} s, medians; "
         f"ratio to {REFERENCE}: median (least to most)\n\n"
-        f"{'runtime':26}{'CPU s/h':>9}{'ratio':>22}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>8}{'load CPU s':>11}",
+        f"{'runtime':26}{'CPU s/h':>9}{'ratio':>24}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>8}{'load CPU s':>11}",
         file=out,
     )
     for run in values["runs"]:
@@ -170,7 +170,7 @@ def _print_table(values: dict[str, Any], json_target: str | None) -> None:
         medians = "".join(f"{statistics.median(run[key]):9.0f}" for key in ("p50_us", "p99_us"))
         cpu_s = statistics.median(run["cpu_s_per_hour"])
         print(
-            f"{run['title']:26}{cpu_s:9.2f}{ratio:>22}{medians}{run['rss_mb']:8.0f}{run['load_cpu_s']:11.2f}", file=out
+            f"{run['title']:26}{cpu_s:9.2f}{ratio:>24}{medians}{run['rss_mb']:8.0f}{run['load_cpu_s']:11.2f}", file=out
         )
 
 
