@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.bundle import Bundle, ModelFile
 from kwspot.runtime.labels import BACKGROUND_LABELS
@@ -99,7 +101,11 @@ def _numbers(name: str, bundle: Bundle, model: bytes) -> dict[str, Any]:
         "OPERATORS": len(operator_kinds(model)),
         "MODEL_BYTES": len(model),
     }
-    return {f"{name.upper()}_{key}": value for key, value in values.items()}
+    # A negative number in brackets, or it would join what stands before the macro.
+    return {
+        f"{name.upper()}_{key}": f"({value})" if isinstance(value, int) and value < 0 else value
+        for key, value in values.items()
+    }
 
 
 def _header(name: str, bundle: Bundle, model: bytes) -> str:
@@ -206,7 +212,7 @@ def _product(sizes: Sequence[int]) -> int:
 def _real(value: float | None) -> str:
     """A C float that reads back as the same float32."""
     assert value is not None
-    text = f"{value:.9g}"
+    text = f"{np.float32(value):.9g}"
     return f"{text}f" if re.search(r"[.e]", text) else f"{text}.0f"
 
 
