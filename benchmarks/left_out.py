@@ -23,6 +23,7 @@ from typing import Any
 
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.labels import BACKGROUND_LABELS
 
 SCHEMA = "kwspot.left-out/1"
 _MOST_CONFUSED = 3
@@ -92,6 +93,8 @@ def main(argv: Sequence[str]) -> int:
                     ]
                     for word in sorted({clip.word for clip in clips.clips})
                 },
+                # Background taken for the other background fires nothing; a wrong word does.
+                "wrong_words": sum(count for label, count in wrong.items() if label not in BACKGROUND_LABELS),
                 "heard_instead": dict(wrong.most_common()),
             }
         )
@@ -111,14 +114,15 @@ def table(values: dict[str, Any]) -> str:
     lines = [
         f"{values['bundle']['name']} in int8 ({values['engine']}) on {values['data']}",
         "",
-        "| source | clips | right | 95 % interval | heard instead, most often |",
-        "|---|---:|---:|---:|---|",
+        "| source | clips | right | 95 % interval | a wrong word | heard instead, most often |",
+        "|---|---:|---:|---:|---:|---|",
     ]
     for row in values["sources"]:
         low, high = row["ci95"]
         wrong = ", ".join(f"{label} {count}" for label, count in list(row["heard_instead"].items())[:_MOST_CONFUSED])
         lines.append(
-            f"| {row['source']} | {row['clips']} | {row['accuracy']:.1%} | {low:.1%} – {high:.1%} | {wrong or '–'} |"
+            f"| {row['source']} | {row['clips']} | {row['accuracy']:.1%} | {low:.1%} – {high:.1%} "
+            f"| {row['wrong_words'] / row['clips']:.1%} | {wrong or '–'} |"
         )
     return "\n".join(lines)
 

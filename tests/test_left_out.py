@@ -156,6 +156,7 @@ def test_each_source_is_scored(
     assert all(row["accuracy"] > 0.9 for row in rows if row["source"] != "rare")
     assert rows[1]["accuracy"] < 0.1
     assert max(rows[1]["heard_instead"], key=rows[1]["heard_instead"].get) == "high"
+    assert rows[1]["wrong_words"] == rows[1]["heard_instead"]["high"]
     for row in rows:
         low, high = row["ci95"]
         assert low <= row["accuracy"] <= high
