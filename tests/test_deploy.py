@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -427,3 +428,13 @@ def test_the_installer_is_clean():
         pytest.skip("no shellcheck: apt install shellcheck")
     for module in ("export/deploy/install.sh", "benchmarks/pi/enter.sh"):
         subprocess.run(["shellcheck", str(Path(__file__).parents[1] / module)], check=True)
+
+
+def test_every_line_of_the_page_runs(tmp_path):
+    page = (Path(__file__).parents[1] / "docs/deploy.md").read_text(encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)).splitlines()
+    assert [line.split()[1] for line in lines] == ["deploy", "selftest", "export"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for line in lines:
+        subprocess.run(line.split(), cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"kwspot-pi.tar.gz", "firmware"}
