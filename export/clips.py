@@ -32,11 +32,6 @@ def clip_features(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
     return run.normalisation.apply(clip_frames(paths, run))
 
 
-def silence_frame(run: Run) -> NDArray[np.float32]:
-    """A normalised frame of digital silence, float32 (coefficients,)."""
-    return run.normalisation.apply(mfcc(np.zeros(run.features.window_samples, np.int16), run.features))[0]
-
-
 def clip_stream(paths: Sequence[Path], run: Run, minutes: float) -> NDArray[np.float32]:
     """Frames, float32 (n, coefficients), not normalised, of clips in random order with pauses of faint noise.
 

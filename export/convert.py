@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.export.exact_additions import with_exact_additions
 from kwspot.export.stepping import steps_along
 from kwspot.export.streaming import FRAMES, SCORES, StepModel, step_model
 from kwspot.runtime.bundle import MODEL_FILES, StatePair
@@ -61,7 +62,6 @@ def convert(
     calibration: NDArray[np.float32],
     parity: NDArray[np.float32],
     *,
-    silence: NDArray[np.float32],
     hop_frames: int | None = None,
 ) -> Converted:
     """Convert a Keras model.
@@ -74,8 +74,6 @@ def convert(
         Normalised features of which the ranges of all activations are learnt.
     parity : float32, shape (clips, T, C)
         Normalised features that the Keras model is asked about.
-    silence : float32, shape (C,)
-        A normalised frame of digital silence, before which a stream begins.
     hop_frames
         Frames of a step; None for a model that takes the window as a whole.
 
@@ -88,8 +86,8 @@ def convert(
     """
     with tempfile.TemporaryDirectory(prefix="kwspot-export-") as name:
         folder = Path(name)
-        for array, values in (("calibration", calibration), ("parity", parity), ("silence", silence)):
-            np.save(folder / f"{array}.npy", values)
+        np.save(folder / "calibration.npy", calibration)
+        np.save(folder / "parity.npy", parity)
         with (folder / "log").open("w") as log:
             done = subprocess.run(
                 # -P: the folder a user stands in may hold a train/ or an onnx/ of its own.
@@ -146,7 +144,7 @@ def _int8_tflite(model: Any, examples: Callable[[], Iterator[dict[str, NDArray[n
     # Only int8 kernels: what has none is an error, not a float island in the graph.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
+    return with_exact_additions(bytes(converter.convert()))
 
 
 def _plainly_named(tflite: bytes) -> bytes:
@@ -183,13 +181,11 @@ def _window_forms(trained: Any, calibration: NDArray[np.float32]) -> dict[str, b
     }
 
 
-def _step_forms(step: StepModel, calibration: NDArray[np.float32], silence: NDArray[np.float32]) -> dict[str, bytes]:
+def _step_forms(step: StepModel, calibration: NDArray[np.float32]) -> dict[str, bytes]:
     floats = _plainly_named(_float_tflite(step.model))
     return {
         "float-tflite": floats,
-        "int8-tflite": _plainly_named(
-            _int8_tflite(step.model, lambda: steps_along(floats, step.states, calibration, silence))
-        ),
+        "int8-tflite": _plainly_named(_int8_tflite(step.model, lambda: steps_along(floats, step.states, calibration))),
     }
 
 
@@ -200,7 +196,7 @@ def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    calibration, parity, silence = (np.load(folder / f"{name}.npy") for name in ("calibration", "parity", "silence"))
+    calibration, parity = np.load(folder / "calibration.npy"), np.load(folder / "parity.npy")
     trained = keras.saving.load_model(model_path, compile=False)
     shape = tuple(trained.input_shape[1:])
     if any(size not in (None, wanted) for size, wanted in zip(shape, parity.shape[1:], strict=True)):
@@ -216,7 +212,7 @@ def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
         (folder / WINDOW_FOLDER).mkdir()
         for form, content in forms.items():
             (folder / WINDOW_FOLDER / form).write_bytes(content)
-        forms = _step_forms(step, calibration, silence)
+        forms = _step_forms(step, calibration)
     for form, content in forms.items():
         (folder / MODEL_FILES[form]).write_bytes(content)
     (folder / MODEL_FILES["int8-onnx"]).write_bytes(_int8_onnx(folder / MODEL_FILES["int8-tflite"]))

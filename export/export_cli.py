@@ -105,7 +105,6 @@ def export_run(
         clip_frames,
         clip_stream,
         parity_clips,
-        silence_frame,
     )
     from kwspot.export.convert import check_installed, convert
     from kwspot.export.model_files import describe
@@ -137,7 +136,6 @@ def export_run(
         run.model_path,
         calibration,
         features,
-        silence=silence_frame(run),
         hop_frames=hop_frames if streaming else None,
     )
     files = describe(converted.models, converted.states)

@@ -15,9 +15,12 @@ def steps_along(
     step_model: bytes,
     states: Sequence[tuple[str, str]],
     clips: NDArray[np.float32],
-    silence: NDArray[np.float32],
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """All inputs of each step, by name, as a listening board would give them: silence, then the clip.
+    """All inputs of each step, by name, as a listening board would give them: the noise before a word, then the clip.
+
+    The noise is the first frame of the clip, which lasts. Digital silence there
+    would make a jump that no room makes, and ranges of its own: with it the
+    scores of an int8 model were a third farther from those in float.
 
     Parameters
     ----------
@@ -27,8 +30,6 @@ def steps_along(
         Names of each state's input and output.
     clips : float32, shape (clips, T, C)
         Normalised.
-    silence : float32, shape (C,)
-        A normalised frame of digital silence.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -38,11 +39,12 @@ def steps_along(
     outputs = {tensor["name"]: tensor["index"] for tensor in interpreter.get_output_details()}
     hop = int(inputs[FRAMES]["shape"][1])
     length = clips.shape[1]
-    # So much silence that no step knows of anything before it, and the last step ends with the clip.
-    before = np.tile(silence, (length + -2 * length % hop, 1))
+    # So much that no step of the clip knows of anything before it, and the last step ends with the clip.
+    frames_before = length + -2 * length % hop
     for clip in clips:
+        before = np.repeat(clip[:1], frames_before, axis=0)
         tensors = {name: np.zeros(tensor["shape"], np.float32) for name, tensor in inputs.items()}
-        for number, frames in enumerate(np.split(np.concatenate([before, clip]), (len(before) + length) // hop)):
+        for number, frames in enumerate(np.split(np.concatenate([before, clip]), (frames_before + length) // hop)):
             tensors[FRAMES] = frames[None, :, None]
             for name, tensor in tensors.items():
                 interpreter.set_tensor(inputs[name]["index"], np.ascontiguousarray(tensor))

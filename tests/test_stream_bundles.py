@@ -107,6 +107,21 @@ def test_no_operation_is_left_to_a_kernel_of_its_own(stream_bundle: Bundle) -> N
     assert {"QUANTIZE", "DEQUANTIZE"}.isdisjoint(operations)
 
 
+def test_no_sum_of_an_addition_is_near_a_half(stream_bundle: Bundle) -> None:
+    """All sums that two int8 values can have, of every addition: no engine can round one of them otherwise."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=stream_bundle.model_bytes("int8-tflite"), num_threads=1)
+    scale = {tensor["index"]: tensor["quantization"][0] for tensor in interpreter.get_tensor_details()}
+    additions = [op for op in interpreter._get_ops_details() if op["op_name"] == "ADD"]
+    assert len(additions) == 2
+    steps = np.arange(-255, 256, dtype=np.float64)
+    for addition in additions:
+        (left, right), (out,) = addition["inputs"], addition["outputs"]
+        sums = steps[:, None] * (scale[left] / scale[out]) + steps * (scale[right] / scale[out])
+        assert np.abs(sums - np.floor(sums) - 0.5).min() > 4e-4
+
+
 # Hearing
 
 
