@@ -53,9 +53,10 @@ def with_exact_additions(tflite: bytes) -> bytes:
         if group in moved:
             graph.tensors[index].quantization.scale = np.array([moved[group]], np.float32)
     for name, operator in operators:
-        if name in WITH_BIAS and groups.get(operator.inputs[0]) in moved and operator.inputs[2] >= 0:
-            group = groups[operator.inputs[0]]
-            _rescale_bias(model, graph.tensors[operator.inputs[2]], moved[group] / scales[group])
+        source = groups.get(operator.inputs[0]) if name in WITH_BIAS else None
+        # An index of -1 is no bias.
+        if source in moved and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+            _rescale_bias(model, graph.tensors[operator.inputs[2]], moved[source] / scales[source])
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
