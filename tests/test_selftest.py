@@ -39,7 +39,8 @@ def test_other_features_are_found(tiny_bundle, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("steps", "engine", "fails"), [(1, "litert", []), (2, "litert", ["scores"]), (2, "tflite", [])]
+    ("steps", "engine", "fails"),
+    [(1, "litert", []), (2, "litert", ["scores"]), (16, "tflite", []), (17, "tflite", ["scores"])],
 )
 def test_scores_may_differ_by_the_engines_steps(tiny_bundle, monkeypatch, steps, engine, fails):
     found = dataclasses.make_dataclass("Found", ["feature_error", "score_steps", "same_labels"])
