@@ -29,7 +29,7 @@ CONFIG = Config(
 def test_it_is_the_average_by_hand_of_weights_and_statistics() -> None:
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.BatchNormalization(momentum=0.5)])
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False), layers.BatchNormalization(momentum=0.5)])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.optimizer.build(model.trainable_variables)
     average = Average(model, 0.4)
@@ -42,7 +42,7 @@ def test_it_is_the_average_by_hand_of_weights_and_statistics() -> None:
         expected = [decay * a + (1 - decay) * w for a, w in zip(expected, model.get_weights(), strict=True)]
     for a, b, w in zip(average.weights(), expected, model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-        assert np.abs(a - w).max() > 1e-5  # of kernel, bias, gamma, beta, and both statistics
+        assert np.abs(a - w).max() > 1e-5  # of the kernel, gamma, beta, and both statistics
 
 
 @pytest.fixture(scope="module")

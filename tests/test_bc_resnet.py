@@ -18,33 +18,8 @@ from kwspot.train.models import export_form, training_form
 from kwspot.train.sub_spectral_norm import SubSpectralNorm
 
 FRAMES, BANDS, LABELS = 14, 40, 3
-
-
-def as_if_trained(model: Any, seed: int = 0) -> Any:
-    """Statistics and parameters of all normalisations away from 0 and 1."""
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, SubSpectralNorm | keras.layers.BatchNormalization):
-            gamma, beta, _, variance = layer.get_weights()
-            around_1, around_0 = rng.uniform(0.5, 1.5, (2, *gamma.shape)), rng.normal(0, 0.2, (2, *beta.shape))
-            signs = rng.choice([-1, 1], gamma.shape)
-            layer.set_weights([gamma * around_1[0] * signs, around_0[0], around_0[1], variance * around_1[1]])
-    return model
-
-
-@pytest.fixture(scope="module")
-def small() -> Any:
-    keras.utils.set_random_seed(3)
-    model = as_if_trained(training_form("bc-resnet", FRAMES, BANDS, LABELS, width=1))
-    scores = model.get_layer("scores")
-    kernel, bias = scores.get_weights()
-    scores.set_weights([8 * kernel, bias])  # so that the clips differ in what is said of them
-    return model
-
-
-@pytest.fixture(scope="module")
-def kept(small: Any) -> Any:
-    return export_form(small, "bc-resnet", FRAMES, LABELS, width=1)
+PAPER = ((8, 2), (12, 2), (16, 4), (20, 4))  # channels and blocks of each stage, at a width of 1
+SMALL = ((8, 1), (12, 2), (16, 1))  # quick to convert, and has all there is: 20, 10 and 5 rows, blocks of both kinds
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +29,42 @@ def frames() -> NDArray[np.float32]:
     return (tilt + noise * rng.uniform(0.3, 2, (48, 1, 1))).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def small(frames: NDArray[np.float32]) -> Any:
+    """As if trained: parameters of normalisation away from 0 and 1, and statistics of what it has seen."""
+    keras.utils.set_random_seed(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kwspot.train.bc_resnet._STAGES", SMALL)
+        model = training_form("bc-resnet", FRAMES, BANDS, LABELS, width=1)
+    norms = [layer for layer in model.layers if isinstance(layer, SubSpectralNorm | keras.layers.BatchNormalization)]
+    rng = np.random.default_rng(0)
+    for norm in norms:
+        gamma, beta, mean, variance = norm.get_weights()
+        gamma = rng.uniform(0.5, 1.5, gamma.shape) * rng.choice([-1, 1], gamma.shape)
+        norm.set_weights([gamma, rng.normal(0, 0.3, beta.shape), mean, variance])
+    with pytest.MonkeyPatch.context() as patch:  # the statistics of one batch, at once
+        patch.setattr("kwspot.train.sub_spectral_norm.MOMENTUM", 0.0)
+        for norm in norms:
+            if isinstance(norm, keras.layers.BatchNormalization):
+                patch.setattr(norm, "momentum", 0.0)
+        model(frames, training=True)
+    scores = model.get_layer("scores")
+    kernel, bias = scores.get_weights()
+    scores.set_weights([3 * kernel, bias])
+    return model
+
+
+@pytest.fixture(scope="module")
+def kept(small: Any) -> Any:
+    return export_form(small, "bc-resnet", FRAMES, LABELS, width=1)
+
+
 def by_hand(width: int, labels: int) -> int:
     """Parameters of table 1: convolutions without bias, two for each channel of a normalisation, five times two where
     it has sub-bands."""
     total = 5 * 5 * 16 * width + 2 * 16 * width
     before = 16 * width
-    for channels, blocks in ((8, 2), (12, 2), (16, 4), (20, 4)):
+    for channels, blocks in PAPER:
         c = channels * width
         for _ in range(blocks):
             total += before * c + 2 * c if before != c else 0
@@ -78,15 +83,16 @@ def test_parameters_are_the_papers_within_half_a_percent(width: int, paper: int)
     assert trained == pytest.approx(paper, rel=0.005)
 
 
-def test_shapes(small: Any) -> None:
-    shape_of = {layer.name: tuple(layer.output.shape[1:]) for layer in small.layers}
+def test_shapes() -> None:
+    model = training_form("bc-resnet", FRAMES, BANDS, LABELS, width=1)
+    shape_of = {layer.name: tuple(layer.output.shape[1:]) for layer in model.layers}
     assert shape_of["conv_relu"] == (FRAMES, 20, 16)
     assert shape_of["stage1_2_relu"] == (FRAMES, 20, 8)
     assert shape_of["stage2_2_relu"] == (FRAMES, 10, 12)
     assert shape_of["stage3_4_mean"] == (FRAMES, 1, 16)
     assert shape_of["stage4_4_relu"] == (FRAMES, 5, 20)
     assert shape_of["head_relu"] == (FRAMES, 1, 32)
-    assert [small.get_layer(f"stage{k}_1_time").dilation_rate for k in (1, 2, 3, 4)] == [(1, 1), (2, 1), (4, 1), (8, 1)]
+    assert [model.get_layer(f"stage{k}_1_time").dilation_rate for k in (1, 2, 3, 4)] == [(1, 1), (2, 1), (4, 1), (8, 1)]
     adds = [name for name in shape_of if name.endswith("_add")]
     assert len(adds) == 8  # of 12 blocks, all but the first of a stage have the residual
 
@@ -125,17 +131,19 @@ def test_what_is_kept_says_the_same_and_is_kerass_own(small: Any, kept: Any, fra
 
 
 def test_macs_are_those_of_the_convolutions_and_of_what_folding_adds(kept: Any) -> None:
-    affine = sum(FRAMES * f * c * n for f, c, n in ((20, 8, 2), (10, 12, 2), (5, 16, 4), (5, 20, 4)))
-    means = sum(FRAMES * f * c * n for f, c, n in ((20, 8, 2), (10, 12, 2)))  # those of an even number
+    rows_of = (20, 10, 5)  # of each stage
+    sizes = [(rows * channels, blocks) for rows, (channels, blocks) in zip(rows_of, SMALL, strict=True)]
+    affine = sum(FRAMES * size * blocks for size, blocks in sizes)
+    means = sum(FRAMES * size * blocks for size, blocks in sizes[:2])  # those of an even number
     total = FRAMES * 20 * 16 * 25 + affine + means
     before, rows = 16, 20
-    for channels, blocks, halved in ((8, 2, 20), (12, 2, 10), (16, 4, 5), (20, 4, 5)):
+    for (channels, blocks), halved in zip(SMALL, rows_of, strict=True):
         for _ in range(blocks):
             total += FRAMES * rows * before * channels if before != channels else 0
             total += FRAMES * rows * channels * 3  # all rows, of which every other is kept where F is halved
             total += FRAMES * channels * (3 + channels)
             before, rows = channels, halved
-    total += FRAMES * (20 * 25 + 20 * 32) + 32 * LABELS
+    total += FRAMES * (16 * 25 + 16 * 32) + 32 * LABELS
     assert cost(kept).macs == total
 
 
@@ -154,7 +162,7 @@ def test_int8_tflite_and_onnx_agree(kept: Any, frames: NDArray[np.float32], tmp_
     from kwspot.export.parity import check_parity
 
     kept.save(tmp_path / "model.keras")
-    converted = convert(tmp_path / "model.keras", frames, frames, silence=np.zeros(BANDS, np.float32))
+    converted = convert(tmp_path / "model.keras", frames, frames)
     truth = converted.keras_scores.argmax(axis=1)
     parity = check_parity(converted.models, describe(converted.models), frames, truth, converted.keras_scores)
     assert parity.onnx_steps == 0

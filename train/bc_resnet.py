@@ -64,9 +64,9 @@ def _block(x: Any, channels: int, *, dilation: int, halve: bool, dropout: float,
     z = _swish(z, f"{name}_time")
     z = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_mix")(z)
     z = layers.SpatialDropout2D(dropout, name=f"{name}_dropout")(z)
-    y = layers.Add(name=f"{name}_broadcast")([z, y])  # (T, 1, channels) + (T, F, channels)
     if normal:
-        y = layers.Add(name=f"{name}_add")([y, x])
+        y = layers.Add(name=f"{name}_add")([y, x])  # first, as TensorFlow's optimiser would have it in any case
+    y = layers.Add(name=f"{name}_broadcast")([z, y])  # (T, 1, channels) + (T, F, channels)
     return layers.ReLU(name=f"{name}_relu")(y)
 
 

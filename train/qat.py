@@ -98,7 +98,7 @@ def _rounds(layer: Any, users: dict[int, list[Any]]) -> bool:
     if not isinstance(layer, _COMPUTES):
         return False
     if getattr(layer, "activation", None) is keras.activations.softmax:
-        return False  # the scores: the loss wants them unrounded
+        return False  # the scores, and their logits: the loss wants them unrounded
     following = users.get(id(layer.output), [])
     fused = len(following) == 1 and isinstance(following[0], layers.ReLU)
     return not fused
