@@ -123,7 +123,7 @@ def _set_input(key: str, value: object, form: str = "int8-tflite") -> Callable[[
         (lambda values: values["features"].update(vowels=1), "unknown feature key 'vowels'"),
         (lambda values: values["decision"].update(default_threshold=2), "threshold default_threshold = 2"),
         (lambda values: values["decision"].update(patience=2), "patience"),
-        (lambda values: values.update(kind="stream"), "kind 'stream' is unknown"),
+        (lambda values: values.update(kind="recurrent"), "kind 'recurrent' is unknown"),
         (lambda values: values.update(inference_hop_frames=0), "inference_hop_frames = 0"),
         (lambda values: values.pop("recipe"), "recipe"),
     ],
