@@ -29,7 +29,8 @@ CONFIG = Config(
 def test_it_is_the_average_by_hand_of_weights_and_statistics() -> None:
     keras.utils.set_random_seed(1)
     layers = keras.layers
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False), layers.BatchNormalization(momentum=0.5)])
+    norm = layers.BatchNormalization(momentum=0.5)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False), norm])
     model.compile(keras.optimizers.SGD(0.1), "mse")
     model.optimizer.build(model.trainable_variables)
     average = Average(model, 0.4)
