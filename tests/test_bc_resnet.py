@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
 from kwspot.train.config import load_preset
+from kwspot.train.fake_quant import FakeQuantised
 from kwspot.train.folding import folded
 from kwspot.train.macs import cost
 from kwspot.train.models import export_form, training_form
+from kwspot.train.qat import quantised_form
 from kwspot.train.sub_spectral_norm import SubSpectralNorm
 
 FRAMES, BANDS, LABELS = 14, 40, 3
@@ -154,6 +156,18 @@ def test_folding_refuses_a_normalisation_that_it_cannot_fold() -> None:
     )
     with pytest.raises(TypeError, match="norm does not come alone behind a linear layer"):
         folded(behind_relu)
+
+
+def test_its_int8_form_rounds_and_says_about_the_same(kept: Any, frames: NDArray[np.float32]) -> None:
+    form = quantised_form(kept, frames)
+    difference = np.abs(np.asarray(form(frames)) - np.asarray(kept(frames)))
+    assert 0.001 < difference.max() < 0.3  # this net, of random weights, answers a small change with a large one
+    rounded = [layer.name for layer in form.layers if isinstance(layer, FakeQuantised)]
+    assert "stage1_1_time_gate_output_int8" in rounded
+    assert form.get_layer("stage1_1_time_gate_output_int8").scale == 1 / 256
+    # A rectifier is one with the sum before it, and a mean that is a convolution has a range of its own.
+    assert not [name for name in rounded if name.startswith("stage2_2_broadcast")]
+    assert {"stage2_2_add_output_int8", "stage2_2_relu_output_int8", "stage2_2_mean_output_int8"} <= set(rounded)
 
 
 def test_int8_tflite_and_onnx_agree(kept: Any, frames: NDArray[np.float32], tmp_path: Path) -> None:

@@ -113,12 +113,13 @@ def _range_of(tensor: Any, ranges: dict[int, tuple[float, float]]) -> tuple[floa
 
 def _ranges(model: Any, rounded: list[Any], calibration: NDArray[np.float32]) -> dict[int, tuple[float, float]]:
     """``id`` of a tensor → least and greatest value on the clips; of the input and of the outputs of `rounded`."""
-    tensors = [model.inputs[0], *(layer.output for layer in rounded)]
+    tensors = {"features": model.inputs[0], **{layer.name: layer.output for layer in rounded}}
+    ranges: dict[int, tuple[float, float]] = {}
     probe = keras.Model(model.inputs[0], tensors)
-    low, high = np.full(len(tensors), np.inf), np.full(len(tensors), -np.inf)
     for start in range(0, len(calibration), _BATCH):
         # Called, not predicted: to compile a graph for two batches takes longer than they do.
-        values = [np.asarray(v) for v in probe(calibration[start : start + _BATCH], training=False)]
-        low = np.minimum(low, [float(v.min()) for v in values])
-        high = np.maximum(high, [float(v.max()) for v in values])
-    return {id(tensor): (float(a), float(b)) for tensor, a, b in zip(tensors, low, high, strict=True)}
+        for name, values in probe(calibration[start : start + _BATCH], training=False).items():
+            low, high = ranges.get(id(tensors[name]), (np.inf, -np.inf))
+            seen = np.asarray(values)
+            ranges[id(tensors[name])] = min(low, float(seen.min())), max(high, float(seen.max()))
+    return ranges
