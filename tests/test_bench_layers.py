@@ -19,7 +19,7 @@ from kwspot.benchmarks.layers import layer_errors, worst_layer
 from kwspot.benchmarks.progress import Progress
 from kwspot.benchmarks.tflite_graph import constant, operators, read_graph, with_int8_weights, write_graph
 from kwspot.benchmarks.waterfall import accuracy_result
-from kwspot.export.clips import clip_features, silence_frame
+from kwspot.export.clips import clip_features
 from kwspot.export.convert import convert
 from kwspot.export.run import read_run
 from kwspot.runtime.bundle import MODEL_FILES, Bundle, load_bundle, sha256_of
@@ -109,7 +109,7 @@ def test_calibrated_on_silence(
     run = read_run(tiny_run)
     folder = DataFolder(tone_folder)
     silent = clip_features([clip.path for clip in folder.clips("train", ["_silence_"])][:20], run)
-    converted = convert(run.model_path, silent, silent, silence=silence_frame(run))
+    converted = convert(run.model_path, silent, silent)
     broken = rebundled(tiny_bundle, {"int8-tflite": converted.models["int8-tflite"]})
     clips = load_clips(folder, "all", None, broken.manifest)
     steps = waterfall_of(broken, clips, folder.root)
