@@ -71,7 +71,12 @@ def test_all_words_by_default(folder: Path) -> None:
     assert load_clips(DataFolder(folder), config())[0].labels == ("blue", "gold", "green", "red")
 
 
-def test_shares_are_relative_to_the_mean_word(folder: Path) -> None:
+def add_noise(folder: Path, save_wav: SaveWav) -> None:
+    save_wav(folder / "_background_noise_" / "hum.wav", np.arange(1_000, dtype=np.int16))
+
+
+def test_shares_are_relative_to_the_mean_word(folder: Path, save_wav: SaveWav) -> None:
+    add_noise(folder, save_wav)
     asked = config(words=("red", "green"), unknown_share=2.0, silence_share=0.4)
     train, validation = load_clips(DataFolder(folder), asked)
     assert train.labels == ("red", "green", "_unknown_", "_silence_")
@@ -95,11 +100,18 @@ def test_unknown_alone_is_enough_for_one_word(folder: Path) -> None:
     assert train.counts == {"red": 20, "_unknown_": 20}
 
 
-def test_noise_is_made_where_none_was_recorded(folder: Path, save_wav: SaveWav) -> None:
-    asked = config(silence_share=1.0)
+def test_noise_to_mix_in_is_made_where_none_was_recorded(folder: Path) -> None:
     assert noise_kind(DataFolder(folder), config()) == "none"
+    asked = config(AugmentConfig(noise_share=0.5))
     assert noise_kind(DataFolder(folder), asked) == "made"
-    save_wav(folder / "_background_noise_" / "hum.wav", np.arange(1_000, dtype=np.int16))
+    assert [len(kind) for kind in load_clips(DataFolder(folder), asked)[0].noise.kinds] == [3]
+
+
+def test_silence_is_cut_from_recorded_noise_alone(folder: Path, save_wav: SaveWav) -> None:
+    asked = config(silence_share=1.0)
+    with pytest.raises(DataFolderError, match=r"no _background_noise_, and .* silence_share = 1.0 cuts _silence_"):
+        load_clips(DataFolder(folder), asked)
+    add_noise(folder, save_wav)
     assert noise_kind(DataFolder(folder), asked) == "recorded"
     train, validation = load_clips(DataFolder(folder), asked)
     assert train.noise.kinds[0][0].max() == 799
@@ -141,7 +153,8 @@ def test_broken_recordings_are_counted_not_left_out(folder: Path) -> None:
     assert f"kwspot data check {folder}" in str(caught.value)
 
 
-def test_calibration_is_a_fair_choice_of_training_clips(folder: Path) -> None:
+def test_calibration_is_a_fair_choice_of_training_clips(folder: Path, save_wav: SaveWav) -> None:
+    add_noise(folder, save_wav)
     train, _ = load_clips(DataFolder(folder), config(silence_share=1.0))
     chosen = calibration_clips(train, seed=1, most=40)
     assert chosen == sorted(set(chosen))

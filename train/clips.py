@@ -95,6 +95,12 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
             f"{folder.root}: {_some(words) or 'no word'} alone cannot be told from anything; expected two words or "
             "more, or [data] unknown_share or silence_share above 0"
         )
+    if SILENCE in labels and noise_kind(folder, config) == "made":
+        raise DataFolderError(
+            f"{folder.root} has no _background_noise_, and [data] silence_share = {data.silence_share} cuts {SILENCE} "
+            "from recordings of noise; expected some minutes of it there: add them, name other folders in "
+            "[data] noise_folders, or set silence_share to 0"
+        )
     return labels
 
 
@@ -149,7 +155,9 @@ def noise_kind(folder: DataFolder, config: Config) -> str:
     """Where noise comes from: "recorded" (``_background_noise_``), "made", or "none" if none is asked for."""
     if config.augment.noise_share == 0 and config.data.silence_share == 0:
         return "none"
-    return "recorded" if folder.noise_files or SILENCE in folder.words else "made"
+    if folder.noise_files or config.data.noise_folders or SILENCE in folder.words:
+        return "recorded"
+    return "made"
 
 
 def calibration_clips(clips: ClipSet, seed: int, most: int = 200) -> list[str]:

@@ -56,10 +56,7 @@ def prepare(folder: DataFolder, config: Config, preset: str) -> Lesson:
     labels_of(folder, config)  # the user's mistakes before minutes of reading
     train, validation = load_clips(folder, config)
     if noise_kind(folder, config) == "made":
-        print(
-            f"{folder.root} has no _background_noise_: noise is made (white, pink, brown)",
-            file=sys.stderr,
-        )
+        print(f"{folder.root} has no _background_noise_: noise to mix in is made (white, pink, brown)", file=sys.stderr)
     spec = config.features
     clean = features_of(train.samples, spec)  # (N, T, C)
     normalisation = Normalisation.from_frames(clean.reshape(-1, spec.coefficients))
