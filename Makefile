@@ -35,8 +35,9 @@ lint: typing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# A file of tests stays in one process: what a file sets up is set up once.
 test: .venv/.ready .venv-tflite/.ready lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
 
 clean:
 	rm -rf .venv .venv-tflite build .pytest_cache .mypy_cache .ruff_cache
