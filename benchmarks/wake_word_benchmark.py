@@ -16,16 +16,11 @@ from typing import TYPE_CHECKING, Any
 from kwspot.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from kwspot.benchmarks.wake_mix import Piece
     from kwspot.runtime.bundle import Bundle
 
 SCHEMA = "kwspot.wake-word/1"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-AFTER_S = 1.0
-"""So long after the end of a take a detection still belongs to it."""
 
 
 def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[str, Any]:
@@ -34,22 +29,16 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
     Returns
     -------
     dict
-        ``at`` (samples, one for each inference), ``scores`` float32 (inferences,
-        labels), ``said`` (begin, end) in samples for every take, ``background_s``
-        and ``seconds``.
+        ``scored`` (:class:`~kwspot.benchmarks.stream_scores.Scored`), ``said``
+        (begin, end) in samples for every take, ``background_s`` and ``seconds``.
     """
     import numpy as np
 
-    from kwspot.runtime.classifier import open_classifier
-    from kwspot.runtime.engines import open_engine
-    from kwspot.runtime.features import StreamingMfcc
+    from kwspot.benchmarks.stream_scores import Scored, StreamScores
 
-    manifest = bundle.manifest
-    rate_hz = manifest.features.sample_rate_hz
-    features = StreamingMfcc(manifest.features)
-    classifier = open_classifier(manifest, open_engine(bundle, engine))
-    at: list[int] = []
-    scores: list[NDArray[np.float32]] = []
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    detector = StreamScores(bundle, engine)
+    parts: list[Scored] = []
     said: list[tuple[int, int]] = []
     clock = background = 0
     for piece in pieces:
@@ -58,12 +47,9 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
         else:
             background += len(piece.sound)
         clock += len(piece.sound)
-        for frames_seen, values in classifier.push(features.push(piece.sound)):
-            at.append(manifest.features.samples_in(frames_seen))
-            scores.append(values.copy())
+        parts.append(detector.push(piece.sound))
     return {
-        "at": at,
-        "scores": np.array(scores, np.float32),
+        "scored": Scored(np.concatenate([p.at for p in parts]), np.concatenate([p.scores for p in parts])),
         "said": said,
         "background_s": background / rate_hz,
         "seconds": clock / rate_hz,
@@ -74,29 +60,23 @@ def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str
     """Misses and false accepts at a threshold; a take that fires twice is one hit, and is no false accept."""
     import numpy as np
 
-    from kwspot.runtime.decision import Decision
+    from kwspot.benchmarks.stream_scores import AFTER_S, Replay
 
     manifest = bundle.manifest
-    rate_hz = manifest.features.sample_rate_hz
-    decision = Decision(
-        manifest.decision.with_thresholds({word: threshold}, manifest.labels),
-        manifest.labels,
-        score_hop_samples=manifest.inference_hop_samples,
-        sample_rate_hz=rate_hz,
-    )
-    said, after = heard["said"], round(AFTER_S * rate_hz)
+    settings, words = manifest.decision, manifest.words
+    thresholds = {other: settings.thresholds.get(other, settings.default_threshold) for other in words}
+    said, after = heard["said"], round(AFTER_S * manifest.features.sample_rate_hz)
     starts = np.array([begin for begin, _ in said])
     hit = np.zeros(len(said), bool)
     false = 0
-    for at_sample, scores in zip(heard["at"], heard["scores"], strict=True):
-        for detection in decision.push(scores, at_sample):
-            if detection.label != word:
-                continue
-            take = int(np.searchsorted(starts, at_sample, side="right")) - 1
-            if take >= 0 and at_sample <= said[take][1] + after:
-                hit[take] = True
-            else:
-                false += 1
+    for detection in Replay(manifest, {**thresholds, word: threshold}).events(heard["scored"]):
+        if detection.label != word:
+            continue
+        take = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
+        if take >= 0 and detection.at_sample <= said[take][1] + after:
+            hit[take] = True
+        else:
+            false += 1
     return {
         "threshold": threshold,
         "missed": int((~hit).sum()),

@@ -106,6 +106,8 @@ class Manifest:
     recipe: Mapping[str, Any]
     data_licence: str
     states: tuple[StatePair, ...] = ()
+    calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What ``kwspot calibrate`` measured to choose the thresholds; empty where it never ran."""
     format_version: int = FORMAT_VERSION
 
     @property

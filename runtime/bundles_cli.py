@@ -14,6 +14,7 @@ def main(argv: Sequence[str]) -> int:
         argv
     )
     from kwspot.runtime.bundle import load_bundle, shipped_bundles
+    from kwspot.runtime.calibration import evidence_line
 
     names = shipped_bundles()
     if not names:
@@ -25,5 +26,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"{name}: {', '.join(manifest.words)}")
         print(f"  {manifest.parameters} parameters, {manifest.macs} multiply-accumulates, int8 TFLite {size_kb:.0f} kB")
         print(f"  data: {manifest.data_licence}")
+        print(f"  thresholds: {evidence_line(manifest.calibration)}")
         print(f"  {bundle.path}")
     return 0

@@ -1,0 +1,164 @@
+"""Thresholds by the events of the streaming int8 detector: as low as the false accepts allow, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kwspot.benchmarks.false_accept_rate import CONFIDENCE, upper_per_hour
+from kwspot.benchmarks.stream_heard import HeardNegative, HeardTake
+from kwspot.benchmarks.stream_scores import Replay
+from kwspot.runtime.bundle import Manifest
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.intervals import wilson_interval
+
+GRID = (*(round(0.2 + 0.01 * step, 2) for step in range(75)), *(round(0.95 + 0.0025 * step, 4) for step in range(19)))
+"""Thresholds that are tried: closer towards the end, where a model that is sure of itself puts most of its scores. None
+is above what an int8 score can reach (255 of 256)."""
+
+LEAST_BLIND = 0.5
+"""Where no positives say what a low threshold gains, none is chosen below this one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a word does at a threshold when it listens alone; `missed` is 0 where there are no positives."""
+
+    threshold: float
+    false_accepts: int
+    missed: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word's threshold; `basis` is "bound" where its upper bound meets the target, else "rate"."""
+
+    threshold: float
+    basis: str
+
+
+def sweep(manifest: Manifest, word: str, negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]) -> list[Point]:
+    """False accepts and misses of one word at every threshold of :data:`GRID`, through the bundle's decision."""
+    column = manifest.labels.index(word)
+    own = [take.scored for take in takes if take.take.word == word]
+    others = [sound.scored for sound in negatives]
+    # A mean reaches no threshold that no score of the sound has reached.
+    peaks = [float(scored.scores[:, column].max(initial=0.0)) + 1e-5 for scored in others]
+    points = []
+    for threshold in GRID:
+        replay = Replay(manifest, {word: threshold})
+        false = sum(len(replay.events(scored)) for scored, peak in zip(others, peaks, strict=True) if peak >= threshold)
+        points.append(Point(threshold, false, sum(not replay.events(scored) for scored in own)))
+    return points
+
+
+def choose(points: Sequence[Point], hours: float, target_per_hour: float, *, blind: bool) -> Choice | None:
+    """The threshold for a target, None where none of `points` meets it.
+
+    Allowed is what meets the target with all thresholds above it: by the 95 %
+    bound, or, where the hours are too few for any bound to, by the rate itself.
+    Of these the highest that misses no more than the lowest is taken, so that
+    no false accept is risked for nothing. With `blind`, that is without
+    positives, it is the lowest from :data:`LEAST_BLIND` on.
+    """
+    for basis in ("bound", "rate"):
+        allowed: list[Point] = []
+        for point in reversed(points):
+            rate = upper_per_hour(point.false_accepts, hours) if basis == "bound" else point.false_accepts / hours
+            if rate > target_per_hour:
+                break
+            allowed.append(point)
+        if allowed:
+            if blind:
+                return Choice(min(p.threshold for p in allowed if p.threshold >= LEAST_BLIND), basis)
+            fewest = min(point.missed for point in allowed)
+            return Choice(max(p.threshold for p in allowed if p.missed == fewest), basis)
+    return None
+
+
+def choices(
+    manifest: Manifest,
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+    target_per_hour: float,
+) -> dict[str, Choice]:
+    """The choice for every word of the bundle.
+
+    Raises
+    ------
+    ConfigError
+        If a word cannot meet the target, or only where it is never heard.
+    """
+    hours = sum(sound.seconds for sound in negatives) / 3600
+    chosen: dict[str, Choice] = {}
+    failed: dict[str, float] = {}
+    for word in manifest.words:
+        points = sweep(manifest, word, negatives, takes)
+        count = sum(take.take.word == word for take in takes)
+        choice = choose(points, hours, target_per_hour, blind=count == 0)
+        heard = [point for point in points if not count or point.missed < count]
+        if choice is None or choice.threshold > max((point.threshold for point in heard), default=0.0):
+            failed[word] = min((point.false_accepts / hours for point in heard), default=float("inf"))
+        else:
+            chosen[word] = choice
+    if failed:
+        least = ", ".join(
+            f"{word} {rate:.2f}" if rate < float("inf") else f"{word} (never heard)" for word, rate in failed.items()
+        )
+        raise ConfigError(
+            f"no threshold brings {'these words' if len(failed) > 1 else 'this word'} down to {target_per_hour:g} "
+            f"false accepts per hour; the least that is reached while the word is still heard: {least}. The bundle "
+            "is as it was: see that the negatives do not hold the word, allow more with --target-fa-per-hour, "
+            "or train with more negatives"
+        )
+    return chosen
+
+
+def evidence(
+    manifest: Manifest,
+    chosen: Mapping[str, Choice],
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+    target_per_hour: float,
+) -> dict[str, Any]:
+    """What the thresholds do together, as it is kept in ``bundle.json``: counts, hours, bounds, misses."""
+    hours = sum(sound.seconds for sound in negatives) / 3600
+    replay = Replay(manifest, {word: choice.threshold for word, choice in chosen.items()})
+    false = dict.fromkeys(manifest.words, 0)
+    for sound in negatives:
+        for event in replay.events(sound.scored):
+            false[event.label] += 1
+    counts = {word: {"positives": 0, "missed": 0, "double_fires": 0, "wrong_words": 0} for word in manifest.words}
+    for heard in takes:
+        fired = [event.label for event in replay.events(heard.scored)]
+        own, hits = counts[heard.take.word], fired.count(heard.take.word)
+        own["positives"] += 1
+        own["missed"] += hits == 0
+        own["double_fires"] += max(0, hits - 1)
+        own["wrong_words"] += len(fired) - hits
+    words = {}
+    for word, choice in chosen.items():
+        count = counts[word]
+        positives = count["positives"]
+        words[word] = {
+            "threshold": choice.threshold,
+            "basis": choice.basis,
+            "false_accepts": false[word],
+            "per_hour": false[word] / hours,
+            "upper_per_hour": upper_per_hour(false[word], hours),
+            **count,
+            "miss_rate": count["missed"] / positives if positives else None,
+            "miss_rate_ci95": list(wilson_interval(count["missed"], positives)) if positives else None,
+        }
+    total = sum(false.values())
+    return {
+        "target_false_accepts_per_hour": target_per_hour,
+        "confidence": CONFIDENCE,
+        "words": words,
+        "together": {
+            "false_accepts": total,
+            "per_hour": total / hours,
+            "upper_per_hour": upper_per_hour(total, hours),
+        },
+    }

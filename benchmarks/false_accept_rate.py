@@ -1,0 +1,76 @@
+"""What a count of false accepts in some hours says about the rate: the exact Poisson bound."""
+
+from __future__ import annotations
+
+import math
+
+CONFIDENCE = 0.95
+
+
+def upper_per_hour(count: int, hours: float) -> float:
+    """The one-sided 95 % upper bound of a rate, by `count` events in `hours`.
+
+    References
+    ----------
+    Garwood, Biometrika 28, 1936.
+
+    Examples
+    --------
+    >>> round(upper_per_hour(0, 6.0), 2), round(upper_per_hour(3, 6.0), 2)
+    (0.5, 1.29)
+    """
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(CONFIDENCE, 2 * (count + 1))) / 2 / hours
+
+
+def interval_per_hour(count: int, hours: float) -> tuple[float, float]:
+    """The two-sided 95 % interval of a rate, exact as well.
+
+    >>> tuple(round(end, 2) for end in interval_per_hour(3, 1.0))
+    (0.62, 8.77)
+    """
+    from scipy.stats import chi2
+
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if count == 0 else float(chi2.ppf(tail, 2 * count)) / 2
+    return low / hours, float(chi2.ppf(1 - tail, 2 * (count + 1))) / 2 / hours
+
+
+def hours_needed(rate_per_hour: float) -> float:
+    """How long nothing must fire to show, at 95 %, a rate below this one.
+
+    >>> round(hours_needed(0.5), 1)
+    6.0
+    """
+    return -math.log(1 - CONFIDENCE) / rate_per_hour
+
+
+def rate_sentence(count: int, hours: float, target_per_hour: float) -> str:
+    """What was seen, what it shows, and what it would take to show the target.
+
+    >>> rate_sentence(0, 1.1, 0.5)
+    '0 false accepts in 1.1 h only shows < 2.7 per hour; 6.0 h are needed for 0.5'
+    >>> rate_sentence(0, 12.0, 0.5)
+    '0 false accepts in 12.0 h shows < 0.25 per hour'
+    """
+    bound = upper_per_hour(count, hours)
+    seen = f"{count} false accept{'' if count == 1 else 's'} in {_short(hours)} h"
+    shown = "shows" if bound <= target_per_hour else "only shows"
+    said = f"{seen} {shown} < {_two(bound)} per hour"
+    if bound <= target_per_hour or hours >= hours_needed(target_per_hour):
+        return said
+    return f"{said}; {_short(hours_needed(target_per_hour))} h are needed for {target_per_hour:g}"
+
+
+def _short(hours: float) -> str:
+    return f"{hours:.1f}" if hours >= 0.1 else f"{hours:.3f}"
+
+
+def _two(value: float) -> str:
+    """Two digits that count, without an exponent.
+
+    >>> _two(0.25), _two(2.7), _two(37.4)
+    ('0.25', '2.7', '37')
+    """
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
