@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import wave
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.bundle import Manifest
 from kwspot.runtime.features import mfcc
 from kwspot.runtime.recordings import fit_length, read_sound
+from kwspot.runtime.wave_file import write_wav
 
 MOST_CLIPS = 16
 """A second is 43 kB in the page."""
@@ -51,11 +51,7 @@ def heard_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> 
 
 def _wav(sound: NDArray[np.int16], rate_hz: int) -> str:
     file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate_hz)
-        writer.writeframes(sound.astype("<i2").tobytes())
+    write_wav(file, sound, rate_hz)
     return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

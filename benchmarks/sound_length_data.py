@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.recordings import Clip, DataFolder, read_sound
 from kwspot.runtime.sound_files import to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
+from kwspot.runtime.wave_file import write_wav
 
 RATE_HZ = 16_000
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
@@ -52,7 +52,7 @@ def write_length(source: DataFolder, words: Sequence[str], seconds: int, most: i
                 drawn = np.random.default_rng([place, number])
                 sound = in_noise(read_sound(clip.path, RATE_HZ), noises, seconds * RATE_HZ, drawn)
                 name = f"{word}/{clip.path.stem}.wav"
-                _write_wav(folder / name, sound)
+                write_wav(folder / name, sound, RATE_HZ)
                 if clip.part == "validation":
                     listed.append(name)
         (folder / LISTS["validation"]).write_text("\n".join(sorted(listed)) + "\n")
@@ -77,11 +77,3 @@ def in_noise(
     begin = round(where * (length - len(word)))
     sound[begin : begin + len(word)] += word / INT16_FULL_SCALE
     return to_int16(sound)
-
-
-def _write_wav(path: Path, samples: NDArray[np.int16]) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(samples.astype("<i2").tobytes())

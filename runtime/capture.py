@@ -34,7 +34,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kwspot.runtime.devices import load_portaudio, names_of_inputs
+from kwspot.runtime.devices import NO_MICROPHONE, load_portaudio, names_of_inputs
 from kwspot.runtime.errors import DeviceError
 
 OPENED, FAILED, BLOCK, FINISHED = b"O", b"E", b"B", b"F"
@@ -100,10 +100,24 @@ def _to_mono(channels: int, channel: int | None) -> Callable[[Any], bytes]:
     return mean
 
 
-def _ways_to_open(request: dict[str, Any], most_channels: int, own_rate_hz: int) -> Iterator[tuple[int, int]]:
-    """(rate, channels), the best first: the rate that is wanted, then as few channels as will do."""
+def _mixes(name: str, host_api: str) -> bool:
+    """Whether a device mixes channels itself: ALSA's, but for the hardware, are plug-ins that claim 32 of them."""
+    return host_api == "ALSA" and "(hw:" not in name
+
+
+def _ways_to_open(
+    request: dict[str, Any], most_channels: int, own_rate_hz: int, *, mixes: bool
+) -> Iterator[tuple[int, int]]:
+    """(rate, channels), the best first: the rate that is wanted, then as few channels as will do.
+
+    One channel of a device that mixes is the mean of those it has, never the first of them.
+    """
     channel = request["channel"]
-    counts = [most_channels] if channel == "mean" else sorted({channel or 1, most_channels})
+    if channel == "mean":
+        counts = [1] if mixes else [most_channels]
+    else:
+        fewest = min(2, most_channels) if mixes and channel == 1 else channel or 1
+        counts = sorted({fewest, most_channels})
     for rate_hz in dict.fromkeys((request["rate_hz"], own_rate_hz, 48_000, 44_100)):
         yield from ((rate_hz, count) for count in counts)
 
@@ -126,7 +140,9 @@ def open_stream(request: dict[str, Any], link: socket.socket, finished: Callable
     if isinstance(channel, int) and channel > most_channels:
         raise DeviceError(f"microphone {info['name']!r} has {most_channels} channels; expected --channel up to that")
     refused: Exception | None = None
-    for rate_hz, channels in _ways_to_open(request, most_channels, round(info["default_samplerate"])):
+    host_api = sounddevice.query_hostapis(info["hostapi"])["name"]
+    mixes = _mixes(info["name"], host_api)
+    for rate_hz, channels in _ways_to_open(request, most_channels, round(info["default_samplerate"]), mixes=mixes):
         recorder = Recorder(link, channels=channels, channel=channel if isinstance(channel, int) else None)
         try:
             stream = sounddevice.RawInputStream(
@@ -145,7 +161,7 @@ def open_stream(request: dict[str, Any], link: socket.socket, finished: Callable
             raise DeviceError(_cannot_open(sounddevice, request, error)) from error
         opened = {
             "name": info["name"],
-            "host_api": sounddevice.query_hostapis(info["hostapi"])["name"],
+            "host_api": host_api,
             "rate_hz": rate_hz,
             "channels": channels,
         }
@@ -160,7 +176,7 @@ def _cannot_open(sounddevice: Any, request: dict[str, Any], error: Exception) ->
     except sounddevice.PortAudioError:
         inputs = []
     if not inputs:
-        return "no microphone was found; plug one in, or use --wav FILE or --stdin; 'kwspot doctor' looks for causes"
+        return NO_MICROPHONE
     device = request["device"]
     wanted = "the default microphone" if device is None else f"microphone {device!r}"
     reason = " ".join(str(error).split())

@@ -17,6 +17,7 @@ COMMANDS = {
     "calibrate": ("kwspot.benchmarks.calibrate_cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen_cli", "detect words in files, on standard input or from a microphone"),
+    "record": ("kwspot.runtime.record_cli", "record takes of a word through the microphone"),
     "devices": ("kwspot.runtime.devices_cli", "list the machine's microphones"),
     "doctor": ("kwspot.runtime.doctor_cli", "look for what is wrong with this machine"),
     "bundles": ("kwspot.runtime.bundles_cli", "list the bundles that ship with the kit"),

@@ -24,6 +24,11 @@ RATES_HZ = (16_000, 44_100, 48_000)
 
 LIST_TIMEOUT_S = 20.0
 
+NO_MICROPHONE = (
+    "no microphone was found; expected one: plug one in ('kwspot listen' also hears --wav FILE and --stdin), "
+    "or let 'kwspot doctor' look for causes"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class InputDevice:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from kwspot.runtime.errors import DeviceError
 
-NO_MICROPHONE = "no microphone was found; plug one in, or use --wav FILE or --stdin; 'kwspot doctor' looks for causes"
-
 
 def main(argv: Sequence[str]) -> int:
     """``kwspot devices``."""
@@ -16,7 +14,7 @@ def main(argv: Sequence[str]) -> int:
         prog="kwspot devices",
         description="List microphones: number, name, channels, host API, and the rates in Hz that open.",
     ).parse_args(argv)
-    from kwspot.runtime.devices import input_devices
+    from kwspot.runtime.devices import NO_MICROPHONE, input_devices
 
     inputs = input_devices().inputs
     if not inputs:

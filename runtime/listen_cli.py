@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.microphone_options import DEVICE_HELP, add_channel, channel_of, device_of
 from kwspot.runtime.outputs import add_options
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
     source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
-    source.add_argument("--device", metavar="NAME", help="number or part of the name of a microphone: kwspot devices")
+    source.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
     source.add_argument("--wyoming", metavar="tcp://HOST:PORT", help="serve sound from Wyoming clients: Home Assistant")
-    parser.add_argument("--channel", metavar="N", help="of the microphone, from 1, or mean (default: one, or the mean)")
+    add_channel(parser)
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument(
         "--threshold",
@@ -73,14 +74,6 @@ def _thresholds(texts: Iterable[str]) -> dict[str, float]:
     return thresholds
 
 
-def _channel(text: str | None) -> int | str | None:
-    if text is None or text == "mean":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"--channel {text}: expected a number from 1, or mean")
-    return int(text)
-
-
 def _gate_db(text: str | None) -> float | None:
     try:
         return None if text is None else float(text)
@@ -103,7 +96,7 @@ def check_config(path: str) -> None:
 
     args = arguments(_parser(), ["--config", path])
     _thresholds(args.threshold)
-    _channel(args.channel)
+    channel_of(args.channel)
     _gate_db(args.gate)
 
 
@@ -136,7 +129,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
         raise ConfigError("--meter and --save-events are of one stream and --wyoming serves several; leave them out")
     if args.channel is not None and (args.wav or args.stdin or args.wyoming):
         raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
-    thresholds, channel, gate_db = _thresholds(args.threshold), _channel(args.channel), _gate_db(args.gate)
+    thresholds, channel, gate_db = _thresholds(args.threshold), channel_of(args.channel), _gate_db(args.gate)
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.events import EventWriter
     from kwspot.runtime.listening import Stopped, listen, stopped_by_signals
@@ -146,7 +139,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
 
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
-    device = int(args.device) if args.device and args.device.isdecimal() else args.device
+    device = device_of(args.device)
     with contextlib.suppress(Stopped), stopped_by_signals(), contextlib.ExitStack() as stack:
         if args.wyoming:
             from kwspot.runtime.wyoming_server import WyomingServer, wyoming_address

@@ -13,16 +13,14 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.decision import Detection
 from kwspot.runtime.labels import BACKGROUND_LABELS
-from kwspot.runtime.spec import INT16_FULL_SCALE
+from kwspot.runtime.levels import QUIETEST_DB, bar, level_share, power_db
 from kwspot.runtime.spotter import KeywordSpotter
 
 REDRAW_S = 0.2
 PEAK_S = 5.0
 """How long the highest score of a word stays marked."""
 
-QUIETEST_DB = -60.0
 _SHOWN_DETECTIONS = 5
-_BAR = 30
 
 
 class Meter:
@@ -74,8 +72,7 @@ class Meter:
             self._scores = np.mean(self._recent, axis=0)
             higher = (self._scores >= self._peaks) | (now - self._peak_at > PEAK_S)
             self._peaks[higher], self._peak_at[higher] = self._scores[higher], now
-        power = float(np.mean(np.square(block / INT16_FULL_SCALE))) if len(block) else 0.0
-        self._level_db = 10 * np.log10(max(power, 10 ** (QUIETEST_DB / 10)))
+        self._level_db = power_db(block)
         self._loudest_db = max(self._level_db, self._loudest_db - 1.0)
         self._last.extendleft(f"{d.at_s:9.2f} s  {d.label}  {d.score:.2f}" for d in detections)
         if now - self._drawn_at >= REDRAW_S:
@@ -123,16 +120,15 @@ class Meter:
             # The words that were highest lately, in the order of the labels.
             words = sorted(sorted(words, key=lambda i: -self._peaks[i])[:room])
         width = max(len(label) for label in (*self._labels, "level"))
-        share = (self._level_db - QUIETEST_DB) / -QUIETEST_DB
-        loudest = (self._loudest_db - QUIETEST_DB) / -QUIETEST_DB
+        level_bar = bar(level_share(self._level_db), level_share(self._loudest_db))
         thresholds = self._spotter.thresholds
-        lines = [f"{'level':{width}} {_bar(share, loudest)} {self._level_db:5.1f} dB of full scale"]
+        lines = [f"{'level':{width}} {level_bar} {self._level_db:5.1f} dB of full scale"]
         for i in words:
             label = self._labels[i]
             threshold = thresholds[label]
-            bar = _bar(float(self._scores[i]), threshold)
+            score, peak = float(self._scores[i]), self._peaks[i]
             lines.append(
-                f"{label:{width}} {bar} {self._scores[i]:5.2f}  highest {self._peaks[i]:.2f}, fires from {threshold:g}"
+                f"{label:{width}} {bar(score, threshold)} {score:5.2f}  highest {peak:.2f}, fires from {threshold:g}"
             )
         lost_s = self._lost_samples / self._rate_hz
         lines.append(
@@ -141,14 +137,3 @@ class Meter:
         )
         lines.append("last detections:")
         return [*lines, *(self._last or ["        none"])]
-
-
-def _bar(share: float, mark: float) -> str:
-    """``####    |     `` with a mark, both 0 to 1.
-
-    >>> _bar(0.5, 0.8)
-    '[###############         |     ]'
-    """
-    cells = ["#" if i < round(min(1.0, max(0.0, share)) * _BAR) else " " for i in range(_BAR)]
-    cells[min(_BAR - 1, round(min(1.0, max(0.0, mark)) * _BAR))] = "|"
-    return f"[{''.join(cells)}]"

@@ -16,7 +16,6 @@ import os
 import re
 import sys
 import time
-import wave
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.bundle import Bundle
 from kwspot.runtime.decision import Detection
+from kwspot.runtime.wave_file import write_wav
 
 AROUND_S = 1.0
 """Of sound that is kept on either side of a detection."""
@@ -144,9 +144,8 @@ class SavedEvents:
         self._number += 1
         with whole_file(path.with_suffix(".json")) as beside:
             beside.write_text(json.dumps(self._evidence(waiting, first, last), indent=1) + "\n", encoding="utf-8")
-        with whole_file(path) as beside, wave.open(str(beside), "wb") as file:
-            file.setparams((1, 2, self._rate_hz, 0, "NONE", ""))
-            file.writeframes(sound.astype("<i2", copy=False).tobytes())
+        with whole_file(path) as beside:
+            write_wav(beside, sound, self._rate_hz)
         self._kept.append(path)
         self._bytes += _size(path)
         while len(self._kept) > self._most_detections or self._bytes > self._most_bytes:

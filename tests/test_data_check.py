@@ -12,8 +12,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from kwspot.runtime.cli import main
+from kwspot.runtime.clipping import CLIPPED_SAMPLES
 from kwspot.runtime.recordings import DataFolder, part_of_speaker
-from kwspot.train.data_check import CLIPPED_SAMPLES, examine
+from kwspot.train.data_check import examine
 
 RATE_HZ = 16_000
 TRAIN, VALIDATION = (

@@ -247,13 +247,39 @@ def test_the_four_lines_of_python_get_zeros_for_what_was_lost(pulse, playing, mo
     blocks.close()
 
 
+@pytest.mark.parametrize(("channel", "heard"), [("1", {"low"}), ("2", {"high"}), ("mean", {"low", "high"})])
+def test_a_channel_of_two_or_their_mean(tmp_path, tiny_bundle, tone_folder, listening, playing, channel, heard):
+    """The left says low, the right says high, by turns."""
+    pause = np.zeros(RATE_HZ // 2, np.int16)
+    both = []
+    for word in ("low", "high"):
+        clips = DataFolder(tone_folder).clips("test", [word])
+        # Two loud ones: the mean has half of each.
+        sounds = sorted((read_sound(clip.path, RATE_HZ) for clip in clips), key=lambda sound: -np.abs(sound).max())
+        both.append(np.concatenate([part for sound in sounds[:2] for part in (pause, sound)]))
+    stereo = np.zeros((len(both[0]) + len(both[1]), 2), np.int16)
+    stereo[: len(both[0]), 0], stereo[len(both[0]) :, 1] = both
+    server = Pulse(tmp_path, channels=2)
+    try:
+        server.start()
+        listener = listening(tiny_bundle.path, server.settings, "--device", "pmic", "--channel", channel)
+        listener.wait_for("start")
+        playing(server.pipe, stereo)
+        listener.wait_for("detection", 4)
+        listener.stop()
+    finally:
+        server.kill()
+    assert {event["label"] for event in listener.all("detection")} == heard
+
+
 def test_no_microphone_is_one_line_that_says_what_else_there_is(tmp_path, tiny_bundle):
     cards = Path("/proc/asound/cards")
     if cards.exists() and "no soundcards" not in cards.read_text():
         pytest.skip("this machine has a sound card")
     config = tmp_path / "asound.conf"
     config.write_text("</usr/share/alsa/alsa.conf>\n")
-    for command in (["listen", str(tiny_bundle.path)], ["devices"]):
+    record = ["record", "lamp", "--to", str(tmp_path / "mine")]
+    for command in (["listen", str(tiny_bundle.path)], ["devices"], record):
         done = subprocess.run(
             [sys.executable, "-m", "kwspot.runtime.cli", *command],
             env={**os.environ, "ALSA_CONFIG_PATH": str(config)},
@@ -262,9 +288,10 @@ def test_no_microphone_is_one_line_that_says_what_else_there_is(tmp_path, tiny_b
             check=False,
         )
         assert done.returncode == 2
-        assert "no microphone was found; plug one in, or use --wav FILE or --stdin" in done.stderr.splitlines()[-1]
+        assert "no microphone was found; expected one: plug one in" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
         assert not done.stdout
+    assert not (tmp_path / "mine").exists()
 
 
 def test_devices_and_a_wrong_name(tiny_bundle, pulse):

@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_S) -> No
 
 
 class Player:
-    """Writes blocks into a pipe in real time, sound over and over, until it is closed."""
+    """Writes blocks into a pipe in real time, sound (n,) or (n, channels) over and over, until it is closed."""
 
     def __init__(self, pipe: Path, sound: np.ndarray, *, repeat: bool = True) -> None:
         self._sound, self._repeat = sound, repeat
@@ -51,9 +51,9 @@ class Player:
                 began = time.monotonic() - at / RATE_HZ
             if not self._repeat and at >= len(self._sound):
                 self.played.set()
-                block = np.zeros(BLOCK_SAMPLES, np.int16)
+                block = np.zeros((BLOCK_SAMPLES, *self._sound.shape[1:]), np.int16)
             else:
-                block = np.take(self._sound, range(at, at + BLOCK_SAMPLES), mode="wrap")
+                block = np.take(self._sound, range(at, at + BLOCK_SAMPLES), axis=0, mode="wrap")
             at += BLOCK_SAMPLES
             with contextlib.suppress(BlockingIOError):  # where nobody reads, the sound is gone, as it is in a room
                 os.write(self._fd, block.tobytes())
@@ -74,10 +74,10 @@ class Player:
 class Pulse:
     """A PulseAudio daemon whose only source is a pipe, and the environment in which it is ALSA's default."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, channels: int = 1) -> None:
         if shutil.which("pulseaudio") is None:
             pytest.skip("pulseaudio is not installed: sudo apt install pulseaudio libasound2-plugins")
-        self._folder = folder
+        self._folder, self._channels = folder, channels
         self._socket, self.pipe = folder / "s.sock", folder / "pipe"
         config = folder / "asound.conf"
         config.write_text(
@@ -92,7 +92,8 @@ class Pulse:
     def start(self) -> None:
         command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=yes", "--realtime=no"]
         command += ["--high-priority=no", "-L", f"module-native-protocol-unix socket={self._socket} auth-anonymous=1"]
-        source = f"module-pipe-source source_name=pmic file={self.pipe} rate={RATE_HZ} channels=1 format=s16le"
+        source = f"module-pipe-source source_name=pmic file={self.pipe} rate={RATE_HZ} format=s16le"
+        source += f" channels={self._channels}"
         self._process = subprocess.Popen(
             [*command, "-L", source],
             env={**os.environ, **self.settings},

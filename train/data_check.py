@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kwspot.runtime.clipping import CLIPPED_RUN, CLIPPED_SAMPLES, samples_at_full_scale
 from kwspot.runtime.errors import RecordingError
 from kwspot.runtime.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder
 from kwspot.runtime.sound_files import read_frames
 from kwspot.runtime.spec import INT16_FULL_SCALE
 
 SILENT_BELOW_DBFS = -60.0
-CLIPPED_SAMPLES, CLIPPED_RUN = 10, 3
-"""Clipped: so many samples at full scale in runs of at least so many. A loud vowel touches it now and then."""
 
 RULES = {
     "unreadable": "the system does not let it be read",
@@ -117,22 +115,10 @@ def _examine_file(path: Path) -> _Examined:
         seen = "all samples are zero" if peak == 0 else f"its peak is {20 * np.log10(peak):.0f} dBFS"
         return _Examined(seconds, b"", "silent", seen)
     digest = hashlib.blake2b(frames.tobytes(), digest_size=16, salt=rate_hz.to_bytes(4, "little")).digest()
-    # A step below full scale, which in the positive is all that int16 has.
-    clipped = _in_runs(frames, full * (1 - 1 / INT16_FULL_SCALE)) if peak >= 1 - 1 / INT16_FULL_SCALE else 0
+    clipped = samples_at_full_scale(frames, full) if peak >= 1 - 1 / INT16_FULL_SCALE else 0
     if clipped >= CLIPPED_SAMPLES:
         return _Examined(seconds, digest, "clipped", f"{clipped} samples at full scale")
     return _Examined(seconds, digest, "", "")
-
-
-def _in_runs(frames: NDArray[Any], limit: float) -> int:
-    """How many samples, of frames (n, channels), are at or beyond ±limit in runs of `CLIPPED_RUN` or more."""
-    count = 0
-    for side in (frames >= limit, frames <= -limit):
-        padded = np.pad(side, ((1, 1), (0, 0))).astype(np.int8)  # (n + 2, channels)
-        edges = np.diff(padded, axis=0).T  # (channels, n + 1): 1 where a run starts, -1 just after its end
-        lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
-        count += int(lengths[lengths >= CLIPPED_RUN].sum())
-    return count
 
 
 def _duplicates(root: Path, examined: dict[Path, _Examined]) -> Iterator[Fault]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import wave
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,8 @@ from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.recordings import NOISE_FOLDER
 from kwspot.runtime.sound_files import to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
+from kwspot.runtime.wave_file import write_wav
+from kwspot.runtime.word_names import check_word
 from kwspot.train.synth import SYNTH_RATE_HZ, Synthesiser, Voice, voices
 
 RECIPE_FILE = "synth.json"
@@ -64,11 +65,11 @@ def write_synthetic_folder(
                 rng = np.random.default_rng([seed, 2, word_index, k])
                 take, speaker = divmod(k, voice_count)
                 sound = _placed(synthesiser.speak(word, _another_take(speakers[speaker], rng)), rng)
-                _write_wav(folder / word / f"{speakers[speaker].name}_nohash_{take}.wav", sound)
+                write_wav(folder / word / f"{speakers[speaker].name}_nohash_{take}.wav", sound, SYNTH_RATE_HZ)
         (folder / NOISE_FOLDER).mkdir()
         for index, (name, exponent) in enumerate(_NOISES.items()):
             noise = coloured_noise(_NOISE_S * SYNTH_RATE_HZ, exponent, np.random.default_rng([seed, 3, index]))
-            _write_wav(folder / NOISE_FOLDER / f"{name}.wav", noise)
+            write_wav(folder / NOISE_FOLDER / f"{name}.wav", noise, SYNTH_RATE_HZ)
         for list_name, remainder in (("validation_list.txt", 0), ("testing_list.txt", 1)):
             chosen = [voice.name for voice in speakers[remainder::10]]
             paths = sorted(path for name in chosen for path in folder.glob(f"*/{name}_nohash_*.wav"))
@@ -114,19 +115,9 @@ def _placed(word: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int
     return np.pad(to_int16(level * (peak / np.abs(level).max())), (before, spare - before))
 
 
-def _write_wav(path: Path, samples: NDArray[np.int16]) -> None:
-    # By the standard library: of a full disk it says so, where libsndfile has an error of its own.
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SYNTH_RATE_HZ)
-        file.writeframes(samples.astype("<i2").tobytes())
-
-
 def _check_words(words: Sequence[str]) -> None:
     for word in words:
-        if not word.strip() or word != word.strip() or word[0] in "._-" or not set(word).isdisjoint('/\\:*?"<>|\0\n'):
-            raise ConfigError(f"{word!r} cannot be the name of a word's folder; expected a word or phrase in letters")
+        check_word(word)
     twice = [word for word in words if words.count(word) > 1]
     if twice:
         raise ConfigError(f"the word {twice[0]!r} is named twice; expected each word once: leave one out")

@@ -1,0 +1,29 @@
+"""``--device`` and ``--channel`` of the commands that hear a microphone."""
+
+from __future__ import annotations
+
+import argparse
+
+from kwspot.runtime.errors import ConfigError
+
+DEVICE_HELP = "number or part of the name of a microphone: kwspot devices"
+CHANNEL_HELP = "of the microphone, from 1, or mean (default: one, or the mean)"
+
+
+def add_channel(parser: argparse.ArgumentParser) -> None:
+    """The option ``--channel``."""
+    parser.add_argument("--channel", metavar="N", help=CHANNEL_HELP)
+
+
+def device_of(text: str | None) -> int | str | None:
+    """A device as the microphone takes it: a number, a part of a name, or None for the default."""
+    return int(text) if text and text.isdecimal() else text
+
+
+def channel_of(text: str | None) -> int | str | None:
+    """A channel as the microphone takes it: a number from 1, "mean", or None."""
+    if text is None or text == "mean":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--channel {text}: expected a number from 1, or mean")
+    return int(text)
