@@ -14,7 +14,8 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.recordings import DataFolder
 from kwspot.train.averaging import Average
 from kwspot.train.backend import keras
-from kwspot.train.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.config import Config
+from kwspot.train.config_tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.run_folder import Run
 from kwspot.train.trainer import Lesson, prepare, train
 

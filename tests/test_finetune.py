@@ -20,15 +20,8 @@ from kwspot.runtime.quantisation import dequantise, quantise
 from kwspot.runtime.recordings import DataFolder
 from kwspot.train import train_cli
 from kwspot.train.backend import keras, tensorflow
-from kwspot.train.config import (
-    AugmentConfig,
-    Config,
-    DataConfig,
-    ModelConfig,
-    TrainingConfig,
-    load_preset,
-    preset_names,
-)
+from kwspot.train.config import Config, load_preset, preset_names
+from kwspot.train.config_tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.fake_quant import (
     WithFakeQuantisedKernel,
     fake_quantised,

@@ -15,7 +15,8 @@ from kwspot.runtime.bundle import Bundle
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.recordings import DataFolder, read_sound
 from kwspot.train.clips import load_clips
-from kwspot.train.config import Config, DataConfig, ModelConfig, UnknownConfig, load_config, load_preset
+from kwspot.train.config import Config, load_config, load_preset
+from kwspot.train.config_tables import DataConfig, ModelConfig, UnknownConfig
 from kwspot.train.left_out_folder import LEVELS_DBFS, write_left_out
 
 SaveWav = Callable[..., Path]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kwspot.train.augment import amplified, augment, mixed, shifted
-from kwspot.train.config import AugmentConfig
+from kwspot.train.config_tables import AugmentConfig
 from kwspot.train.noise import NoiseBank, made_noise, rms, split_by_time
 
 RATE_HZ = 16_000

@@ -15,7 +15,8 @@ from kwspot.runtime.features import mfcc
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.recordings import DataFolder, part_of_speaker
 from kwspot.train.clips import calibration_clips, load_clips, noise_kind
-from kwspot.train.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.config import Config
+from kwspot.train.config_tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.pipeline import DrawnExamples, FixedExamples, features_of, in_order, training_examples
 
 RATE_HZ = 16_000

@@ -8,7 +8,7 @@ import pytest
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train import augment as effects
 from kwspot.train import unknown
-from kwspot.train.config import AugmentConfig, UnknownConfig
+from kwspot.train.config_tables import AugmentConfig, UnknownConfig
 from kwspot.train.leave_out import sound_files_below
 from kwspot.train.pipeline import mixed_up
 

@@ -20,7 +20,8 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.recordings import DataFolder, speaker_of
 from kwspot.train import run_folder
 from kwspot.train.backend import keras
-from kwspot.train.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.config import Config
+from kwspot.train.config_tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.fitting import Course
 from kwspot.train.run_folder import HISTORY_COLUMNS, Run
 from kwspot.train.trainer import Lesson, confusion_matrix, prepare, train

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.sound_files import to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
-from kwspot.train.config import AugmentConfig
+from kwspot.train.config_tables import AugmentConfig
 from kwspot.train.noise import NoiseBank, rms
 
 Sound = NDArray[np.float64]

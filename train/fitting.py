@@ -26,7 +26,7 @@ from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.errors import RunError
 from kwspot.train.averaging import Average
 from kwspot.train.backend import keras
-from kwspot.train.config import TrainingConfig
+from kwspot.train.config_tables import TrainingConfig
 from kwspot.train.pipeline import Batch, Frames
 from kwspot.train.run_folder import CHECKPOINT_FOLDER, History, write_history
 

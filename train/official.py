@@ -25,7 +25,8 @@ from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import SILENCE, UNKNOWN
 from kwspot.runtime.recordings import DataFolder
 from kwspot.train import run_folder
-from kwspot.train.config import Config, UnknownConfig
+from kwspot.train.config import Config
+from kwspot.train.config_tables import UnknownConfig
 from kwspot.train.fetch import ARCHIVES
 
 _CORE = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")

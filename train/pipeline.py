@@ -22,7 +22,8 @@ from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 from kwspot.train.augment import augment, masked
 from kwspot.train.clips import ClipSet
-from kwspot.train.config import AugmentConfig, Config
+from kwspot.train.config import Config
+from kwspot.train.config_tables import AugmentConfig
 
 Frames = NDArray[np.float32]
 Batch = tuple[Frames, NDArray[np.float32]]

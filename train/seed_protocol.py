@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.recordings import Clip, DataFolder
 from kwspot.train.clips import labels_of
-from kwspot.train.config import AugmentConfig, Config, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.config import Config
+from kwspot.train.config_tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.pipeline import FixedExamples, one_hot
 from kwspot.train.trainer import Lesson, versions
 
