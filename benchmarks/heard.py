@@ -6,7 +6,6 @@ Run there as ``python -m kwspot.benchmarks.heard BUNDLE ENGINE FOLDER``.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.benchmarks.tflite_environment import run_in_environment
 from kwspot.runtime.bundle import Bundle, load_bundle
 from kwspot.runtime.cli import guarded
-from kwspot.runtime.errors import EngineError
 from kwspot.runtime.sources import BLOCK_SAMPLES
 from kwspot.runtime.spotter import KeywordSpotter
 
@@ -66,20 +65,7 @@ def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int
     with tempfile.TemporaryDirectory(prefix="kwspot-engines-") as name:
         for number, sound in enumerate(sounds):
             np.save(Path(name) / f"{number}.npy", sound)
-        command = [python, "-m", "kwspot.benchmarks.heard", str(bundle.path.resolve()), "tflite", name]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise EngineError(
-                f"{python} cannot be run ({error.strerror}); expected the Python of an environment with "
-                "kwspot[tflite]: make one, or leave --tflite-python out"
-            ) from None
-        if done.returncode:
-            last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise EngineError(
-                f"{python} could not run the model in tflite-runtime: {last_line}; "
-                "expected an environment with kwspot[tflite]"
-            )
+        run_in_environment(python, "kwspot.benchmarks.heard", str(bundle.path.resolve()), "tflite", name)
         events = [Event(**values) for values in json.loads((Path(name) / "events.json").read_text())]
         return Heard(np.load(Path(name) / "scores.npy"), events)
 

@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kwspot.runtime.board_state import peak_rss_mb
 from kwspot.runtime.errors import KwspotError
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ FIRST_HOPS = 10
 HISTOGRAM_BINS = 40
 
 STEPS = ("features", "inference", "decision", "total")
-
-
-def _peak_rss_mb() -> float:
-    # Not getrusage: its peak is inherited from the process that started this one.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status has no VmHWM")
 
 
 def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDArray[np.int16]], hops: int) -> Any:
@@ -117,7 +109,7 @@ def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops
     cold_us = _cold_us(spotter, blocks)
     cpu_s = _cpu_seconds(spotter, blocks, hops)
     # Before the steps are timed, which takes a second engine.
-    rss_mb = _peak_rss_mb()
+    rss_mb = peak_rss_mb()
     micros = _time_hops(bundle, engine, precision, blocks, hops) / 1000.0
     p50, p95, p99, most = np.percentile(micros, (50, 95, 99, 100), axis=0)  # each (steps,)
     edges = np.geomspace(micros[:, -1].min(), micros[:, -1].max() * 1.001, HISTOGRAM_BINS + 1)

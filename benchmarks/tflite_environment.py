@@ -21,6 +21,29 @@ from kwspot.runtime.engines import open_engine
 from kwspot.runtime.errors import EngineError
 
 
+def run_in_environment(python: str, module: str, *arguments: str) -> None:
+    """Run a module of the kit by the Python of the other environment.
+
+    Raises
+    ------
+    EngineError
+        If that Python is missing, or cannot run the model.
+    """
+    try:
+        done = subprocess.run([python, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EngineError(
+            f"{python} cannot be run ({error.strerror}); expected the Python of an environment with "
+            "kwspot[tflite]: make one, or leave --tflite-python out"
+        ) from None
+    if done.returncode:
+        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise EngineError(
+            f"{python} could not run the model in tflite-runtime: {last_line}; "
+            "expected an environment with kwspot[tflite]"
+        )
+
+
 def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> Stage:
     """``int8-tflite``, scored by another Python.
 
@@ -32,20 +55,8 @@ def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> St
     with tempfile.TemporaryDirectory(prefix="kwspot-tflite-") as name:
         given, said = Path(name) / "frames.npy", Path(name) / "scores.npy"
         np.save(given, frames)
-        command = [python, "-m", "kwspot.benchmarks.tflite_environment", str(bundle.path.resolve())]
-        try:
-            done = subprocess.run([*command, str(given), str(said)], capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise EngineError(
-                f"{python} cannot be run ({error.strerror}); expected the Python of an environment with "
-                "kwspot[tflite]: make one, or leave --tflite-python out"
-            ) from None
-        if done.returncode:
-            last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise EngineError(
-                f"{python} could not score the model in tflite-runtime: {last_line}; "
-                "expected an environment with kwspot[tflite]"
-            )
+        bundle_path = str(bundle.path.resolve())
+        run_in_environment(python, "kwspot.benchmarks.tflite_environment", bundle_path, str(given), str(said))
         return Stage.from_scores("int8-tflite", np.load(said))
 
 
