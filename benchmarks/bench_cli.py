@@ -13,10 +13,7 @@ SUBCOMMANDS = {
     "latency": ("kwspot.benchmarks.latency_cli", "what a hop, an hour and a start cost, for each engine"),
     "instructions": ("kwspot.benchmarks.instructions_cli", "what listening costs on an emulated board's core"),
     "model": ("kwspot.benchmarks.mlperf_cli", "MLPerf Tiny's keyword spotting, for a bundle or any .tflite"),
-    "stream": (
-        "kwspot.benchmarks.streaming_accuracy",
-        "words matched, wrong and false in a labelled recording",
-    ),
+    "stream": ("kwspot.benchmarks.stream_cli", "what a stream misses and hears wrongly: a page, or one recording"),
     "wake": ("kwspot.benchmarks.wake_word_benchmark", "misses against false accepts an hour, in speech and noise"),
     "calibration": ("kwspot.benchmarks.calibration_sweep", "how many clips, and which, calibrate well"),
     "compare": ("kwspot.benchmarks.compare_cli", "what got worse from one result to another, for CI"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kwspot.benchmarks.false_accept_rate import CONFIDENCE, upper_per_hour
+from kwspot.benchmarks.false_accept_rate import CONFIDENCE, interval_per_hour, upper_per_hour
 from kwspot.benchmarks.stream_heard import HeardNegative, HeardTake
 from kwspot.benchmarks.stream_scores import Replay
 from kwspot.runtime.bundle import Manifest
@@ -38,18 +38,27 @@ class Choice:
     basis: str
 
 
-def sweep(manifest: Manifest, word: str, negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]) -> list[Point]:
-    """False accepts and misses of one word at every threshold of :data:`GRID`, through the bundle's decision."""
-    column = manifest.labels.index(word)
-    own = [take.scored for take in takes if take.take.word == word]
-    others = [sound.scored for sound in negatives]
-    # A mean reaches no threshold that no score of the sound has reached.
-    peaks = [float(scored.scores[:, column].max(initial=0.0)) + 1e-5 for scored in others]
+def sweep(
+    manifest: Manifest, words: Sequence[str], negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]
+) -> list[Point]:
+    """False accepts and misses at every threshold of :data:`GRID`, through the bundle's decision.
+
+    `words` have one threshold; the others never fire. A take counts where its
+    word is one of them, and is missed unless that word fires.
+    """
+    columns = [manifest.labels.index(word) for word in words]
+    others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
+    own = [(take, take.scored.peak(columns)) for take in takes if take.take.word in words]
     points = []
     for threshold in GRID:
-        replay = Replay(manifest, {word: threshold})
-        false = sum(len(replay.events(scored)) for scored, peak in zip(others, peaks, strict=True) if peak >= threshold)
-        points.append(Point(threshold, false, sum(not replay.events(scored) for scored in own)))
+        replay = Replay(manifest, dict.fromkeys(words, threshold))
+        # Nothing fires in what stays below the threshold, and most of the sound does.
+        false = sum(len(replay.events(scored)) for scored, peak in others if peak >= threshold)
+        missed = sum(
+            peak < threshold or take.take.word not in {event.label for event in replay.events(take.scored)}
+            for take, peak in own
+        )
+        points.append(Point(threshold, false, missed))
     return points
 
 
@@ -94,7 +103,7 @@ def choices(
     chosen: dict[str, Choice] = {}
     failed: dict[str, float] = {}
     for word in manifest.words:
-        points = sweep(manifest, word, negatives, takes)
+        points = sweep(manifest, [word], negatives, takes)
         count = sum(take.take.word == word for take in takes)
         choice = choose(points, hours, target_per_hour, blind=count == 0)
         heard = [point for point in points if not count or point.missed < count]
@@ -115,50 +124,51 @@ def choices(
     return chosen
 
 
-def evidence(
+def evidence(chosen: Mapping[str, Choice], found: Mapping[str, Any], target_per_hour: float) -> dict[str, Any]:
+    """What is kept in ``bundle.json``: :func:`outcome` of the choices, what they rest on, and what was asked."""
+    words = {word: {**values, "basis": chosen[word].basis} for word, values in found["words"].items()}
+    return {**found, "words": words, "target_false_accepts_per_hour": target_per_hour, "confidence": CONFIDENCE}
+
+
+def outcome(
     manifest: Manifest,
-    chosen: Mapping[str, Choice],
+    thresholds: Mapping[str, float],
     negatives: Sequence[HeardNegative],
     takes: Sequence[HeardTake],
-    target_per_hour: float,
 ) -> dict[str, Any]:
-    """What the thresholds do together, as it is kept in ``bundle.json``: counts, hours, bounds, misses."""
+    """What all words do together at their thresholds: counts, rates with their bounds, misses with their interval.
+
+    A take that fires twice is one hit and one double fire; another word that
+    fires in it is a wrong word.
+    """
     hours = sum(sound.seconds for sound in negatives) / 3600
-    replay = Replay(manifest, {word: choice.threshold for word, choice in chosen.items()})
-    false = dict.fromkeys(manifest.words, 0)
+    replay = Replay(manifest, thresholds)
+    false = dict.fromkeys(thresholds, 0)
     for sound in negatives:
         for event in replay.events(sound.scored):
             false[event.label] += 1
-    counts = {word: {"positives": 0, "missed": 0, "double_fires": 0, "wrong_words": 0} for word in manifest.words}
-    for heard in takes:
-        fired = [event.label for event in replay.events(heard.scored)]
-        own, hits = counts[heard.take.word], fired.count(heard.take.word)
-        own["positives"] += 1
-        own["missed"] += hits == 0
-        own["double_fires"] += max(0, hits - 1)
-        own["wrong_words"] += len(fired) - hits
+    fired = [(take.take.word, [event.label for event in replay.events(take.scored)]) for take in takes]
     words = {}
-    for word, choice in chosen.items():
-        count = counts[word]
-        positives = count["positives"]
+    for word, threshold in thresholds.items():
+        own = [labels for said, labels in fired if said == word]
+        missed = sum(word not in labels for labels in own)
         words[word] = {
-            "threshold": choice.threshold,
-            "basis": choice.basis,
-            "false_accepts": false[word],
-            "per_hour": false[word] / hours,
-            "upper_per_hour": upper_per_hour(false[word], hours),
-            **count,
-            "miss_rate": count["missed"] / positives if positives else None,
-            "miss_rate_ci95": list(wilson_interval(count["missed"], positives)) if positives else None,
+            "threshold": threshold,
+            **_rate(false[word], hours),
+            "positives": len(own),
+            "missed": missed,
+            "miss_rate": missed / len(own) if own else None,
+            "miss_rate_ci95": list(wilson_interval(missed, len(own))) if own else None,
+            "double_fires": sum(max(0, labels.count(word) - 1) for labels in own),
+            "wrong_words": sum(label != word for labels in own for label in labels),
         }
-    total = sum(false.values())
+    return {"words": words, "together": _rate(sum(false.values()), hours)}
+
+
+def _rate(count: int, hours: float) -> dict[str, Any]:
     return {
-        "target_false_accepts_per_hour": target_per_hour,
-        "confidence": CONFIDENCE,
-        "words": words,
-        "together": {
-            "false_accepts": total,
-            "per_hour": total / hours,
-            "upper_per_hour": upper_per_hour(total, hours),
-        },
+        "false_accepts": count,
+        "per_hour": count / hours,
+        "per_hour_ci95": list(interval_per_hour(count, hours)),
+        "upper_per_hour": upper_per_hour(count, hours),
     }

@@ -54,7 +54,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
-    from kwspot.benchmarks.calibrate import choices, evidence
+    from kwspot.benchmarks.calibrate import choices, evidence, outcome
     from kwspot.benchmarks.calibrated_bundle import check_writable, store
     from kwspot.benchmarks.progress import Progress
     from kwspot.benchmarks.results import result, table_stream, write_json
@@ -79,12 +79,13 @@ def main(argv: Sequence[str]) -> int:
     said = hear_takes(detector, takes, rate_hz, progress.count)
     progress.step("thresholds")
     chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
+    thresholds = {word: choice.threshold for word, choice in chosen.items()}
     found = {
         "engine": detector.engine_name,
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
-        **evidence(bundle.manifest, chosen, quiet, said, args.target_fa_per_hour),
+        **evidence(chosen, outcome(bundle.manifest, thresholds, quiet, said), args.target_fa_per_hour),
     }
-    bundle = store(bundle, {word: choice.threshold for word, choice in chosen.items()}, found)
+    bundle = store(bundle, thresholds, found)
     write_json(result(SCHEMA, bundle, found), args.json)
     _say(bundle, found, table_stream(args.json))
     return 0

@@ -43,20 +43,22 @@ def heard_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> 
         chosen.setdefault(change["clip"], (step, change))
     heard = []
     for step, change in list(chosen.values())[:MOST_CLIPS]:
-        sound = fit_length(read_sound(root / change["clip"], manifest.features.sample_rate_hz), manifest.window_samples)
+        rate_hz = manifest.features.sample_rate_hz
+        sound = fit_length(read_sound(root / change["clip"], rate_hz), manifest.window_samples)
         frames = manifest.normalisation.apply(mfcc(sound, manifest.features))
-        heard.append(HeardClip(step, change, _wav(sound, manifest.features.sample_rate_hz), _png(frames)))
+        heard.append(HeardClip(step, change, sound_address(sound, rate_hz), picture_address(frames)))
     return heard
 
 
-def _wav(sound: NDArray[np.int16], rate_hz: int) -> str:
+def sound_address(sound: NDArray[np.int16], rate_hz: int) -> str:
+    """Sound, int16 (n,), as a WAV file in a ``data:`` address."""
     file = io.BytesIO()
     write_wav(file, sound, rate_hz)
     return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _png(frames: NDArray[np.float32]) -> str:
-    """Normalised features (T, C): time to the right, coefficients upwards."""
+def picture_address(frames: NDArray[np.float32]) -> str:
+    """Normalised features (T, C) as a PNG in a ``data:`` address: time to the right, coefficients upwards."""
     from matplotlib.image import imsave
 
     file = io.BytesIO()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from kwspot.benchmarks import report_charts as charts
+from kwspot.benchmarks.page_html import card, document, section
 from kwspot.benchmarks.report_clips import HeardClip
 from kwspot.benchmarks.report_rows import (
     against_first,
@@ -29,7 +29,6 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
     entries = values["bundles"]
     names = [entry["bundle"]["name"] for entry in entries]
     title = html.escape(" and ".join(names))
-    assets = files("kwspot.benchmarks") / "page"
     body = [
         f"<h1>{title}</h1>",
         f'<p class="soft">{entries[0]["accuracy"]["clips"]:,} clips of {html.escape(values["data"])} '
@@ -40,8 +39,8 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
             for sentence in (*map(verdict, entries), *against_first(entries))
         ),
         _each("Accuracy from stage to stage", entries, _waterfall_card),
-        _section("What it is", [overview_table(entries).html()], wide=True),
-        _section("Every step", [steps_table(entries).html()], wide=True),
+        section("What it is", [overview_table(entries).html()], wide=True),
+        section("Every step", [steps_table(entries).html()], wide=True),
         _clips_section(entries, heard),
         _each("Where in the network int8 loses", [e for e in entries if e["layers"]], _layers_card),
         _each("What is confused with what", entries, _confusion_card),
@@ -50,30 +49,13 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
         _curves_section(entries),
         _calibration_section(values),
         _peers_section(values),
-        _section("Versions and recipe", [_recipe(values)], wide=True),
+        section("Versions and recipe", [_recipe(values)], wide=True),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{title}</title><style>{(assets / 'report.css').read_text(encoding='utf-8')}</style></head>"
-        f"<body><main>{''.join(body)}</main>"
-        f"<script>{(assets / 'report.js').read_text(encoding='utf-8')}</script></body></html>\n"
-    )
+    return document(" and ".join(names), body)
 
 
-def _card(content: str) -> str:
-    return f'<div class="card">{content}</div>'
-
-
-def _section(title: str, cards: Sequence[str], *, wide: bool = False) -> str:
-    if not cards:
-        return ""
-    inside = "".join(map(_card, cards))
-    return f"<section><h2>{html.escape(title)}</h2>{inside if wide else f'<div class=grid>{inside}</div>'}</section>"
-
-
-def _each(title: str, entries: Sequence[Entry], card: Any) -> str:
-    return _section(title, [card(f"b{number}", entry) for number, entry in enumerate(entries)])
+def _each(title: str, entries: Sequence[Entry], content: Any) -> str:
+    return section(title, [content(f"b{number}", entry) for number, entry in enumerate(entries)])
 
 
 def _waterfall_card(identity: str, entry: Entry) -> str:
@@ -116,7 +98,7 @@ def _clips_section(entries: Sequence[Entry], heard: Sequence[Sequence[HeardClip]
         )
         note = inside or "<p>No clip changed its label in any step.</p>"
         cards.append(f'<h3>{html.escape(entry["bundle"]["name"])}</h3><div class="clips">{note}</div>')
-    return _section("Clips that changed, to hear and see", cards, wide=True)
+    return section("Clips that changed, to hear and see", cards, wide=True)
 
 
 def _said(said: Sequence[Any]) -> str:
@@ -133,7 +115,7 @@ def _det_section(entries: Sequence[Entry]) -> str:
     if not curves:
         return ""
     caption = '<p class="soft">Each point is a threshold. Down and to the left is better.</p>'
-    return _section("Misses against false accepts", [charts.det_chart("det", curves) + caption])
+    return section("Misses against false accepts", [charts.det_chart("det", curves) + caption])
 
 
 def _latency_section(entries: Sequence[Entry]) -> str:
@@ -148,11 +130,11 @@ def _latency_section(entries: Sequence[Entry]) -> str:
         )
         if all("histogram" in run for run in runs):
             cards.append(f"<h3>{name}</h3>{charts.histogram_chart(f'b{number}histogram', runs)}")
-    return _section("What a hop costs", cards) + _card(cost_table(entries).html())
+    return section("What a hop costs", cards) + card(cost_table(entries).html())
 
 
 def _curves_section(entries: Sequence[Entry]) -> str:
-    return _section(
+    return section(
         "Learning curves",
         [
             f"<h3>{html.escape(entry['bundle']['name'])}</h3>"
@@ -167,12 +149,12 @@ def _calibration_section(values: Mapping[str, Any]) -> str:
     if (sweep := values["calibration"]) is None:
         return ""
     chart = charts.calibration_chart("calibration", sweep["points"], sweep["float_accuracy"])
-    return _section("Size and choice of the calibration", [f"<h3>{html.escape(sweep['run'])}</h3>{chart}"])
+    return section("Size and choice of the calibration", [f"<h3>{html.escape(sweep['run'])}</h3>{chart}"])
 
 
 def _peers_section(values: Mapping[str, Any]) -> str:
     cards = [charts.peers_chart("peers", values["peers"])] if values["peers"] else []
-    return _section("Cost beside others", cards)
+    return section("Cost beside others", cards)
 
 
 def _recipe(values: Mapping[str, Any]) -> str:

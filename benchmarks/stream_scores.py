@@ -5,7 +5,7 @@ Scores are what costs time; the decision at another threshold is replayed on the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,10 @@ class Scored:
 
     at: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+    def peak(self, columns: Sequence[int]) -> float:
+        """No mean of these labels' scores is greater."""
+        return float(self.scores[:, columns].max(initial=0.0)) + _ROUNDING
 
 
 class StreamScores:
@@ -98,6 +102,11 @@ class Replay:
         self._columns = [manifest.labels.index(word) for word in thresholds]
         self._least = np.array(list(thresholds.values()), np.float32) - np.float32(_ROUNDING)
 
+    @property
+    def averaged_scores(self) -> int:
+        """How many scores a mean is of."""
+        return self._decision.averaged_scores
+
     def events(self, scored: Scored) -> list[Detection]:
         """What fires in a stream of its own.
 
@@ -106,10 +115,10 @@ class Replay:
         fire and what fired has fallen below: such stretches are left out, and
         the events are the same.
         """
-        self._decision.rewind()
-        if not len(scored.at):
-            return []
         loud = np.flatnonzero((scored.scores[:, self._columns] >= self._least).any(axis=1))
+        if not len(loud):
+            return []
+        self._decision.rewind()
         span = self._decision.averaged_scores
         near = np.unique((loud[:, None] + np.arange(-span, span + 1)).ravel())
         return [

@@ -86,24 +86,10 @@ def read_labels(path: Path, known: Sequence[str]) -> list[Said]:
     return found
 
 
-def main(argv: Sequence[str]) -> int:
-    """``kwspot bench stream``."""
-    parser = argparse.ArgumentParser(
-        prog="kwspot bench stream",
-        description="TensorFlow's streaming accuracy test: words that were matched, rightly or wrongly, and false "
-        "detections in a long recording with labels and times.",
-    )
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
-    parser.add_argument("--wav", required=True, metavar="FILE", help="the recording")
-    parser.add_argument("--labels", required=True, metavar="FILE.csv", help="lines 'label, milliseconds'")
-    parser.add_argument(
-        "--tolerance-ms", type=float, default=TOLERANCE_MS, metavar="MS", help="either way (default: %(default)g)"
-    )
-    parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
-    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
-    args = parser.parse_args(argv)
-    if not args.tolerance_ms > 0:
-        raise ConfigError(f"--tolerance-ms {args.tolerance_ms:g}; expected more than 0")
+def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
+    """The part of ``kwspot bench stream`` that takes ``--wav`` and ``--labels``."""
+    if not tolerance_ms > 0:
+        raise ConfigError(f"--tolerance-ms {tolerance_ms:g}; expected more than 0")
     from kwspot.benchmarks.results import result, table_stream, write_json
     from kwspot.runtime.bundle import load_bundle
     from kwspot.runtime.recordings import read_sound
@@ -121,12 +107,12 @@ def main(argv: Sequence[str]) -> int:
         for start in range(0, len(sound), rate_hz)
         for detection in spotter.push(sound[start : start + rate_hz])
     ]
-    counts = count(said, heard, args.tolerance_ms)
+    counts = count(said, heard, tolerance_ms)
     shares = {key: counts[key] / counts["words"] for key in ("matched", "correct", "wrong", "false")}
     content: dict[str, Any] = {
         "wav": Path(args.wav).name,
         "seconds": len(sound) / rate_hz,
-        "tolerance_ms": args.tolerance_ms,
+        "tolerance_ms": tolerance_ms,
         "engine": spotter.engine_name,
         "counts": counts,
         "shares": shares,

@@ -22,38 +22,44 @@ class Piece:
     is_word: bool
 
 
+class Noise:
+    """Noise that goes on from sound to sound where it stopped; without files there is none.
+
+    One file after the other, at most `most_s` seconds of each, brought to the same power.
+    """
+
+    def __init__(self, files: Sequence[Path], rate_hz: int, *, most_s: int | None = None) -> None:
+        most = None if most_s is None else most_s * rate_hz
+        noises = [_real(read_sound(path, rate_hz)[:most]) for path in files]
+        self._hiss = np.concatenate([one / max(_rms(one), 1e-9) for one in noises]) if noises else np.zeros(1)
+        self._place = 0
+        self._rate_hz = rate_hz
+
+    def under(self, sound: NDArray[np.int16], snr_db: float) -> NDArray[np.int16]:
+        """A sound, int16 (n,), with noise `snr_db` below its loudest tenth of a second."""
+        real = _real(sound)
+        hiss = np.take(self._hiss, np.arange(self._place, self._place + len(real)), mode="wrap")
+        self._place = (self._place + len(real)) % len(self._hiss)
+        return to_int16(real + hiss * loudness(real, self._rate_hz) * 10 ** (-snr_db / 20))
+
+
 def mixed(
     words: Sequence[Path], background: Sequence[Path], noise: Sequence[Path], *, snr_db: float, rate_hz: int, seed: int
 ) -> Iterator[Piece]:
-    """The takes in a drawn order, spread evenly over the background.
-
-    In every piece the noise lies `snr_db` below the loudest tenth of a second,
-    and goes on where it stopped.
-    """
+    """The takes in a drawn order, spread evenly over the background, all of it in noise."""
     rng = np.random.default_rng(seed)
     order = [words[i] for i in rng.permutation(len(words))]
-    noises = [_real(path, rate_hz) for path in noise]
-    # One piece of noise after the other, each brought to the same power.
-    hiss = np.concatenate([one / max(_rms(one), 1e-9) for one in noises]) if noises else np.zeros(1)
-    place = 0
+    hiss = Noise(noise, rate_hz)
     said = 0
-
-    def in_noise(path: Path, is_word: bool) -> Piece:
-        nonlocal place
-        sound = _real(path, rate_hz)
-        under = np.take(hiss, np.arange(place, place + len(sound)), mode="wrap")
-        place = (place + len(sound)) % len(hiss)
-        return Piece(to_int16(sound + under * loudness(sound, rate_hz) * 10 ** (-snr_db / 20)), is_word)
-
     for number, path in enumerate(background, 1):
-        yield in_noise(path, False)
+        yield Piece(hiss.under(read_sound(path, rate_hz), snr_db), False)
         while said < len(order) * number // len(background):
-            yield in_noise(order[said], True)
+            yield Piece(hiss.under(read_sound(order[said], rate_hz), snr_db), True)
             said += 1
 
 
-def _real(path: Path, rate_hz: int) -> NDArray[np.float64]:
-    return read_sound(path, rate_hz).astype(np.float64) / 32768
+def _real(sound: NDArray[np.int16]) -> NDArray[np.float64]:
+    return sound.astype(np.float64) / 32768
 
 
 def _rms(sound: NDArray[np.float64]) -> float:
