@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ PORT = 10400  # of wake-word services
 CLIENTS = 8
 UNREAD_BYTES = 64 * 1024
 ALIVE_EVERY_S = 0.5
+NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 KEEP_ALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
@@ -158,7 +160,12 @@ class WyomingServer:
             pass
         finally:
             self._tasks.discard(task)
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            if writer.transport.get_write_buffer_size():
+                # What it did not take is dropped, by the system too, which else keeps it and the client waiting.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+                writer.transport.abort()
+            else:
+                writer.close()
 
     def heard(self, detection: Any, client: str) -> None:
         """A detection, for the totals and the other programs."""

@@ -70,7 +70,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         end = start + self.server.breaks_after.pop(0) if self.server.breaks_after else len(body)
-        self.server.sent += self.wfile.write(body[start:end])
+        self.server.sent += len(body[start:end])  # before it goes out: then the client may look
+        self.wfile.write(body[start:end])
 
 
 @pytest.fixture
