@@ -38,7 +38,7 @@ class Noise:
     def under(self, sound: NDArray[np.int16], snr_db: float) -> NDArray[np.int16]:
         """A sound, int16 (n,), with noise `snr_db` below its loudest tenth of a second."""
         real = _real(sound)
-        hiss = np.take(self._hiss, np.arange(self._place, self._place + len(real)), mode="wrap")
+        hiss = self._hiss[(self._place + np.arange(len(real))) % len(self._hiss)]
         self._place = (self._place + len(real)) % len(self._hiss)
         return to_int16(real + hiss * loudness(real, self._rate_hz) * 10 ** (-snr_db / 20))
 
