@@ -14,6 +14,7 @@ COMMANDS = {
     "finetune": ("kwspot.train.finetune_cli", "train a run on for a few epochs, in int8 or in float"),
     "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
     "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
+    "word": ("kwspot.train.word_cli", "make a bundle that hears phrases of your own"),
     "calibrate": ("kwspot.benchmarks.calibrate_cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen_cli", "detect words in files, on standard input or from a microphone"),

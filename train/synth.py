@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,13 @@ class Voice:
     intonation: int
 
 
-def voices(seed: int, count: int) -> list[Voice]:
+def voices(seed: int, count: int, accents: Sequence[str] = ACCENTS) -> list[Voice]:
     """Distinct speakers, always the same for a seed; fewer are the first of more.
 
     An accent and variant come again, at another rate and pitch, only after all
     have had their turn.
     """
-    pairs = list(itertools.product(ACCENTS, VARIANTS))
+    pairs = list(itertools.product(accents, VARIANTS))
     found = []
     for index in range(count):
         turn, place = divmod(index, len(pairs))
@@ -140,6 +140,29 @@ class Synthesiser:
             raise ConfigError(f"{text!r} gives no sound when spoken; expected a word or phrase: spell it in letters")
         sound = sound[heard[0] : heard[-1] + 1]
         return to_int16(soxr.resample(sound / INT16_FULL_SCALE, rate_hz, SYNTH_RATE_HZ, quality="HQ"))
+
+    def accents(self, language: str) -> list[str]:
+        """espeak-ng's voices that speak a language, such as "de" or "fr-be", the plain one first.
+
+        Raises
+        ------
+        ConfigError
+            If there is none; the message lists all languages.
+        """
+        if language == "en":
+            return list(ACCENTS)
+        spoken = sorted(
+            line.split()[1]
+            for file in (self._data_path / "lang").rglob("*")
+            if file.is_file()
+            for line in file.read_text(encoding="utf-8").splitlines()
+            if line.startswith("language ")
+        )
+        found = [code for code in dict.fromkeys(spoken) if code == language or code.startswith(f"{language}-")]
+        if not found:
+            known = ", ".join(sorted({code.partition("-")[0] for code in spoken}))
+            raise ConfigError(f"espeak-ng speaks no language {language!r}; expected one of {known}")
+        return found
 
     def phonemes(self, text: str, accent: str = "en-us") -> str:
         """How a text sounds, in the International Phonetic Alphabet; equal for "know" and "no"."""

@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--config", type=Path, metavar="FILE", help="a TOML file of your own")
     parser.add_argument("--words", metavar="A,B,C", help="the words to tell apart (default: all folders)")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder to write")
+    parser.add_argument(
+        "--start-from", metavar="RUN", help="begin with a run's weights where they fit; commands: the shipped bundle's"
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the configuration's")
     parser.add_argument("--seed", type=int, metavar="N", help="in place of the configuration's")
     again = parser.add_mutually_exclusive_group()
@@ -66,17 +69,23 @@ def main(argv: Sequence[str]) -> int:
         config, test = with_protocol(config, benchmark), test_of(folder, benchmark, args.test)
     # The slow imports from here on.
     from kwspot.train.event_files import EVENTS_FOLDER
+    from kwspot.train.pretrained import read_start
     from kwspot.train.seed_protocol import prepare_seed
-    from kwspot.train.trainer import check_place, prepare, train
+    from kwspot.train.trainer import check_place, fresh, prepare, started, train
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
-    if protocol == _PROTOCOLS[0]:
-        lesson = prepare(folder, config, preset)
-    else:
+    network_of = fresh
+    if protocol != _PROTOCOLS[0]:
         lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
+    elif name := _start_name(args):
+        start = read_start(name)
+        lesson, network_of = started(prepare(folder, config, preset, normalisation=start.normalisation), name, start)
+    else:
+        lesson = prepare(folder, config, preset)
     course = train(
         lesson,
         args.run,
+        network_of=network_of,
         resume=args.resume,
         overwrite=args.overwrite,
         tensorboard=args.tensorboard or (args.resume and (args.run / EVENTS_FOLDER).is_dir()),
@@ -90,6 +99,16 @@ def main(argv: Sequence[str]) -> int:
 
         print(told(score(args.run, test, benchmark)))
     return status
+
+
+def _start_name(args: argparse.Namespace) -> str | None:
+    """Whose weights a training begins with; one that is resumed tells it itself."""
+    if args.resume and args.start_from is None:
+        from kwspot.train.run_folder import read_run_config
+
+        name = read_run_config(args.run).get("start", {}).get("from")
+        return None if name is None else str(name)
+    return None if args.start_from is None else str(args.start_from)
 
 
 def _benchmark(args: argparse.Namespace) -> Benchmark | None:

@@ -26,6 +26,7 @@ from kwspot.train.fitting import Course, Examples, compiled, fit, scores_of
 from kwspot.train.macs import Cost, cost
 from kwspot.train.models import export_form, training_form
 from kwspot.train.pipeline import Frames, features_of, fixed_examples, training_examples
+from kwspot.train.pretrained import Start, load_into
 from kwspot.train.time_spent import time_spent, told
 from kwspot.train.toml_table import differences
 
@@ -51,15 +52,17 @@ class Lesson:
     gallery: Mapping[str, NDArray[np.int16]]
 
 
-def prepare(folder: DataFolder, config: Config, preset: str) -> Lesson:
-    """Read the recordings and make examples of them; the mean and deviation of the features are measured here."""
+def prepare(folder: DataFolder, config: Config, preset: str, *, normalisation: Normalisation | None = None) -> Lesson:
+    """Read the recordings and make examples of them; the mean and deviation of the features are measured here,
+    unless they are given, as for weights that were trained behind others."""
     labels_of(folder, config)  # the user's mistakes before minutes of reading
     train, validation = load_clips(folder, config)
     if noise_kind(folder, config) == "made":
         print(f"{folder.root} has no _background_noise_: noise to mix in is made (white, pink, brown)", file=sys.stderr)
     spec = config.features
-    clean = features_of(train.samples, spec)  # (N, T, C)
-    normalisation = Normalisation.from_frames(clean.reshape(-1, spec.coefficients))
+    if normalisation is None:
+        clean = features_of(train.samples, spec)  # (N, T, C)
+        normalisation = Normalisation.from_frames(clean.reshape(-1, spec.coefficients))
     validated = fixed_examples(validation, config, normalisation)
     data = {
         "folder": str(folder.root.resolve()),
@@ -105,6 +108,19 @@ def fresh(lesson: Lesson) -> Network:
         trained=training_form(model.name, lesson.frames, lesson.coefficients, labels, **model.options),
         kept=lambda trained: export_form(trained, model.name, lesson.frames, labels, **model.options),
     )
+
+
+def started(lesson: Lesson, name: str, start: Start) -> tuple[Lesson, Callable[[Lesson], Network]]:
+    """The lesson with a note of the weights it begins with, and what makes the model with them where they fit."""
+
+    def network_of(lesson: Lesson) -> Network:
+        network = fresh(lesson)
+        kept_fresh = load_into(network.trained, start)
+        print(f"begins with the weights of {name}, but for {', '.join(kept_fresh) or 'none'}", file=sys.stderr)
+        return network
+
+    resolved = {**lesson.resolved, "start": {"from": name, "sha256": start.sha256}}
+    return dataclasses.replace(lesson, resolved=resolved), network_of
 
 
 def train(

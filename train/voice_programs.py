@@ -1,0 +1,147 @@
+"""Programs that speak, found on PATH: flite, festival, pico, espeak-ng with MBROLA's voices, piper.
+
+Each takes a text and a voice, draws rate and pitch where it has such settings,
+and writes a WAV file, which is read back at 16 kHz without the silence around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.errors import ConfigError, RecordingError
+from kwspot.runtime.sound_files import read_sound
+from kwspot.runtime.spec import INT16_FULL_SCALE
+
+Sound = NDArray[np.int16]
+
+PIPER_FOLDER = "PIPER_VOICES"
+"""The environment variable that names the folder of piper's voices, ``<language>*.onnx``."""
+
+_RATE_HZ = 16_000
+_TIMEOUT_S = 60
+_SILENCE_PEAK = INT16_FULL_SCALE // 300
+# flite's own voices; "_time" can only tell the time, and kal16 is kal at another rate.
+_FLITE_VOICES = ("awb", "kal16", "rms", "slt")
+_FESTIVAL_LANGUAGES = {
+    "en": ("english", "us"),
+    "it": ("italian",),
+    "fi": ("finnish",),
+    "cs": ("czech",),
+    "ru": ("russian",),
+}
+_FESTIVAL_ROOTS = (Path("/usr/share/festival/voices"), Path("/usr/local/share/festival/voices"))
+_PICO_VOICES = ("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT")
+_MBROLA_ROOT = Path("/usr/share/mbrola")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramVoice:
+    """A voice of a program; `say` raises ConfigError if the program fails."""
+
+    name: str
+    say: Callable[[str, np.random.Generator], Sound]
+
+
+def program_voices(language: str) -> list[ProgramVoice]:
+    """What is installed and speaks the language, sorted by program; none is no error."""
+    found: list[ProgramVoice] = []
+    if language == "en" and shutil.which("flite"):
+        found += [_voice("flite", name, _flite) for name in _FLITE_VOICES]
+    if shutil.which("text2wave"):
+        found += [_voice("festival", name, _festival) for name in _festival_voices(language)]
+    if shutil.which("pico2wave"):
+        found += [_voice("pico", name, _pico) for name in _PICO_VOICES if name.startswith(f"{language}-")]
+    if shutil.which("mbrola") and shutil.which("espeak-ng") and _MBROLA_ROOT.is_dir():
+        found += [_voice("mbrola", entry.name, _mbrola) for entry in sorted(_MBROLA_ROOT.glob(f"{language}[0-9]*"))]
+    if shutil.which("piper") and PIPER_FOLDER in os.environ:
+        models = sorted(Path(os.environ[PIPER_FOLDER]).rglob(f"{language}[_-]*.onnx"))
+        found += [_voice("piper", str(model), _piper, name=model.stem) for model in models]
+    return found
+
+
+def _voice(
+    program: str,
+    voice: str,
+    command: Callable[[str, str, Path, np.random.Generator], tuple[list[str], str]],
+    *,
+    name: str | None = None,
+) -> ProgramVoice:
+    def say(text: str, rng: np.random.Generator) -> Sound:
+        with tempfile.TemporaryDirectory(prefix="kwspot-voice-") as folder:
+            wav = Path(folder) / "said.wav"
+            arguments, given = command(text, voice, wav, rng)
+            return _said(arguments, given, wav, text)
+
+    return ProgramVoice(f"{program}-{name or voice}", say)
+
+
+def _said(arguments: Sequence[str], given: str, wav: Path, text: str) -> Sound:
+    try:
+        done = subprocess.run(arguments, input=given, text=True, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"{arguments[0]} was not done with {text!r} after {_TIMEOUT_S} s; expected a second: leave its voices out "
+            "with left_out_voices in [word]"
+        ) from None
+    try:
+        sound = read_sound(wav, _RATE_HZ)
+    except RecordingError:
+        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ConfigError(
+            f"{arguments[0]} cannot speak {text!r} (status {done.returncode}: {said}); leave its voices out with "
+            "left_out_voices in [word], or spell the phrase otherwise"
+        ) from None
+    heard = np.flatnonzero(np.abs(sound.astype(np.int32)) > _SILENCE_PEAK)
+    if len(heard) == 0:
+        raise ConfigError(f"{arguments[0]} gives no sound for {text!r}; spell the phrase otherwise")
+    return sound[heard[0] : heard[-1] + 1]
+
+
+def _flite(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    settings: dict[str, Any] = {
+        "duration_stretch": f"{rng.uniform(0.85, 1.6):.3f}",
+        "int_f0_target_mean": f"{(170 if voice == 'slt' else 105) * rng.uniform(0.8, 1.25):.0f}",
+    }
+    arguments = ["flite", "-voice", voice, "-o", str(wav)]
+    for key, value in settings.items():
+        arguments += ["--setf", f"{key}={value}"]
+    return [*arguments, "-t", text], ""
+
+
+def _festival_voices(language: str) -> list[str]:
+    names = _FESTIVAL_LANGUAGES.get(language, ())
+    folders = [entry for root in _FESTIVAL_ROOTS for name in names for entry in root.glob(f"{name}/*")]
+    return sorted({entry.name for entry in folders if entry.is_dir()})
+
+
+def _festival(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    stretch = f"(Parameter.set 'Duration_Stretch {rng.uniform(0.85, 1.5):.3f})"
+    return ["text2wave", "-o", str(wav), "-eval", f"(voice_{voice})", "-eval", stretch], text
+
+
+def _pico(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    said = (
+        f"<speed level='{rng.integers(60, 130)}'><pitch level='{rng.integers(70, 140)}'>{escape(text)}</pitch></speed>"
+    )
+    return ["pico2wave", "-l", voice, "-w", str(wav), said], ""
+
+
+def _mbrola(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    rate, pitch = str(rng.integers(90, 190)), str(rng.integers(25, 75))
+    return ["espeak-ng", "-v", f"mb-{voice}", "-s", rate, "-p", pitch, "-w", str(wav), "--", text], ""
+
+
+def _piper(text: str, model: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    scale = f"{rng.uniform(0.8, 1.5):.3f}"
+    return ["piper", "--model", model, "--length_scale", scale, "--output_file", str(wav)], text

@@ -1,0 +1,245 @@
+"""The sounds that a word is trained from: a data folder, and running sound to mine in and to calibrate with.
+
+::
+
+    DIR/data/<phrase>/            takes of each phrase: spoken, and the user's recordings
+    DIR/data/_nearly_/            phrases that sound nearly alike
+    DIR/data/_others_/            the vocabulary
+    DIR/data/_background_noise_/  made noise and babble, and the user's
+    DIR/train/, DIR/calibrate/    sentences, and the user's negatives: different speakers
+
+Held-out voices, and speakers of recordings where there are some, are the validation part.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.recordings import NOISE_FOLDER
+from kwspot.runtime.spec import INT16_FULL_SCALE
+from kwspot.runtime.wave_file import write_wav
+from kwspot.train.confusables import confusables
+from kwspot.train.synth import SYNTH_RATE_HZ, Synthesiser
+from kwspot.train.synth_folder import coloured_noise
+from kwspot.train.unknown import vocabulary
+from kwspot.train.voices import Cast, at_drawn_level, cast
+from kwspot.train.word_negatives import is_for_calibration, is_marked_wrong, link_all, negative_sounds
+from kwspot.train.word_recordings import Recorded
+from kwspot.train.word_settings import WordSettings
+
+RECIPE_FILE = "sounds.json"
+NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
+
+_WORKERS = 3
+_VALIDATION_SHARE = 1 / 6
+_WORDS_OF_SENTENCE = (5, 12)
+_NOISE_S = 30
+_BABBLERS = 8
+# A clip holds all but the slowest takes, with some time around them.
+_CLIP_PERCENTILE, _AROUND_MS = 95, 150
+_CLIP_STEP_MS = 100
+SHORTEST_CLIP_MS, LONGEST_CLIP_MS = 1000, 2000
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What is to be trained from."""
+
+    phrases: tuple[str, ...]
+    language: str
+    seed: int
+    settings: WordSettings
+    recorded: Sequence[Recorded]
+    negatives: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Something to say: where it goes, and by which part of the cast."""
+
+    folder: Path
+    text: str
+    held: bool
+    number: int
+
+
+def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
+    """Fill an empty folder; returns what ``sounds.json`` says: counts, voices, confusable phrases, the clip's length.
+
+    Raises
+    ------
+    ConfigError
+        If the language is none of espeak-ng's, or a phrase cannot be spoken.
+    DataFolderError
+        If a folder of negatives holds none.
+    """
+    synthesiser, settings = Synthesiser(), wanted.settings
+    speakers = cast(synthesiser, wanted.language, wanted.seed, settings.left_out_voices)
+    accent = synthesiser.accents(wanted.language)[0]
+    words, data = vocabulary(), folder / "data"
+    near = confusables(wanted.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
+    own = {synthesiser.phonemes(phrase, accent) for phrase in wanted.phrases}
+    others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
+    script = [
+        *_takes(data, wanted.phrases, settings.takes, each=False),
+        *_takes(data / NEARLY, [text for text, _ in near], settings.takes_of_confusable, each=True),
+        *_takes(data / OTHERS, others, settings.takes_of_word, each=True),
+        *_sentences(folder, others, settings.sentences, wanted.seed),
+    ]
+    lengths = _say_all(script, speakers, settings.programs_share, wanted.seed)
+    phrase_ms = 1000 * lengths[: sum(line.folder.parent == data and line.text in wanted.phrases for line in script)]
+    _write_noise(data / NOISE_FOLDER, folder / "train", wanted.seed)
+    counts = _add_recordings(data, wanted) | _add_negatives(folder, wanted)
+    held = {speaker.name for speaker in (*speakers.held_espeak, *speakers.held_programs)}
+    held |= {take.file_speaker for take in wanted.recorded if take.held}
+    _list_validation(data, held)
+    recipe = {
+        "schema": "kwspot.word-sounds/1",
+        "phrases": list(wanted.phrases),
+        "phonemes": {phrase: synthesiser.phonemes(phrase, accent) for phrase in wanted.phrases},
+        "clip_ms": clip_ms(phrase_ms),
+        "espeak": synthesiser.version,
+        "programs": speakers.program_names,
+        "spoken": len(script),
+        "counts": counts,
+        "confusable": dict(near),
+    }
+    text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
+    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+    return recipe
+
+
+def clip_ms(takes_ms: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+    """How long a clip has to be for takes of these lengths, float64 (n,), in steps of 100 ms from 1 to 2 s.
+
+    >>> clip_ms(np.full(20, 700.0)), clip_ms(np.full(20, 1240.0)), clip_ms(np.full(20, 4000.0))
+    (1000, 1400, 2000)
+    """
+    wanted = float(np.percentile(takes_ms, _CLIP_PERCENTILE)) + _AROUND_MS
+    steps = int(np.ceil(wanted / _CLIP_STEP_MS))
+    return min(max(steps * _CLIP_STEP_MS, SHORTEST_CLIP_MS), LONGEST_CLIP_MS)
+
+
+def _takes(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[_Line]:
+    """Each text so often to train on, and a share of that by held-out voices.
+
+    With `each` they share one folder, and where a share is less than a take, some texts go without.
+    """
+    held_every = round(1 / _VALIDATION_SHARE)
+    number = 0
+    for text in texts:
+        for _ in range(count):
+            yield _Line(root if each else root / text, text, False, number)
+            number += 1
+            if number % held_every == 0:
+                yield _Line(root if each else root / text, text, True, number)
+
+
+def _sentences(folder: Path, words: Sequence[str], count: int, seed: int) -> Iterator[_Line]:
+    rng = np.random.default_rng([seed, 0x53])
+    for number in range(count + count // 5):
+        text = " ".join(rng.choice(words, int(rng.integers(*_WORDS_OF_SENTENCE))))
+        held = number >= count
+        yield _Line(folder / ("calibrate" if held else "train"), text, held, number)
+
+
+def _say_all(
+    script: Sequence[_Line], speakers: Cast, programs_share: float, seed: int
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Speak and write every line; returns how many seconds each lasts, float64 (lines,)."""
+    for place in {line.folder for line in script}:
+        place.mkdir(parents=True, exist_ok=True)
+
+    def say(index: int) -> float:
+        line, rng = script[index], np.random.default_rng([seed, 0x5A, index])
+        speaker = speakers.draw(rng, held=line.held, programs_share=programs_share)
+        sound = at_drawn_level(speaker.say(line.text, rng), rng)
+        write_wav(line.folder / f"{speaker.name}_nohash_{line.number}.wav", sound, SYNTH_RATE_HZ)
+        return len(sound) / SYNTH_RATE_HZ
+
+    print(f"speaking {len(script)} phrases, words and sentences", file=sys.stderr)
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        return np.array(list(pool.map(say, range(len(script)))), np.float64)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_noise(folder: Path, sentences: Path, seed: int) -> None:
+    """White, pink and brown noise, and the babble of some speakers."""
+    from kwspot.runtime.sound_files import read_sound, to_int16
+
+    folder.mkdir()
+    length = _NOISE_S * SYNTH_RATE_HZ
+    for exponent, name in enumerate(("white", "pink", "brown")):
+        noise = coloured_noise(length, float(exponent), np.random.default_rng([seed, 0x4E, exponent]))
+        write_wav(folder / f"{name}.wav", noise, SYNTH_RATE_HZ)
+    rng = np.random.default_rng([seed, 0x4E, 3])
+    said = sorted(sentences.glob("*.wav"))
+    for number in range(2):
+        babble = np.zeros(length)
+        for _ in range(_BABBLERS):
+            parts = [read_sound(said[k], SYNTH_RATE_HZ) for k in rng.integers(len(said), size=12)]
+            babble += np.resize(np.concatenate(parts), length) / INT16_FULL_SCALE
+        level = to_int16(babble / np.abs(babble).max() * 0.7)
+        write_wav(folder / f"babble{number}.wav", level, SYNTH_RATE_HZ)
+
+
+def _add_recordings(data: Path, wanted: Ingredients) -> dict[str, int]:
+    """Links to the user's takes, as often as their share asks for."""
+    counts = {}
+    share = wanted.settings.recordings_share
+    for phrase in wanted.phrases:
+        takes = [take for take in wanted.recorded if take.phrase == phrase]
+        kept = [take for take in takes if not take.held]
+        times = max(1, round(share / (1 - share) * wanted.settings.takes / len(kept))) if kept and share else 0
+        for take in takes:
+            for k in range(1 if take.held else times):
+                name = f"{take.file_speaker}_nohash_{take.number * 1000 + k}{take.path.suffix}"
+                (data / phrase / name).symlink_to(take.path.resolve())
+        counts[f"recordings of {phrase}"] = len(takes)
+    return counts
+
+
+def _add_negatives(folder: Path, wanted: Ingredients) -> dict[str, int]:
+    sounds, noises = [], []
+    for negatives in wanted.negatives:
+        found, noise = negative_sounds(negatives, wanted.phrases)
+        sounds += found
+        noises += noise
+    wrong = [path for path in sounds if is_marked_wrong(path)]
+    rest = sorted(set(sounds) - set(wrong))
+    calibrate = [path for path in rest if is_for_calibration(path)]
+    train = [path for path in rest if not is_for_calibration(path)]
+    if wanted.negatives and not (calibrate and train):
+        raise DataFolderError(
+            f"{len(rest)} negatives are of too few speakers to train with some and calibrate with others; expected "
+            "files of ten speakers or more: add some"
+        )
+    link_all(wrong, folder / "data" / WRONG)
+    link_all(noises, folder / "data" / NOISE_FOLDER)
+    return {
+        "negatives to train": link_all(train, folder / "train"),
+        "negatives to calibrate": link_all(calibrate, folder / "calibrate"),
+        "noises": len(noises),
+        "marked as wrong": len(wrong),
+    }
+
+
+def _list_validation(data: Path, held: set[str]) -> None:
+    names = sorted(
+        path.relative_to(data).as_posix()
+        for path in data.glob("*/*_nohash_*")
+        if path.name.partition("_nohash_")[0] in held
+    )
+    (data / "validation_list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    (data / "testing_list.txt").write_text("", encoding="utf-8")
