@@ -22,7 +22,7 @@ _TAIL_S = 1.0
 
 @dataclass(frozen=True)
 class Mined:
-    """What was found in how much sound; `clips` were found, `above` are those that fire at the bundle's own threshold."""
+    """`clips` were found in so much sound; `above` are those that fire at the bundle's own threshold."""
 
     seconds: float
     clips: int

@@ -1,6 +1,6 @@
 """Weights to begin with: those of the shipped ``commands``, or of a run.
 
-``pretrained/commands.npz`` holds the weights of the network that the shipped
+``weights/commands.npz`` holds the weights of the network that the shipped
 bundle ``commands`` was exported from, by layer and place, and the normalisation
 they were trained behind. Data and licence are the bundle's: trained on Google
 Speech Commands v1 (CC BY 4.0), LibriSpeech (CC BY 4.0), ESC-10 (CC0 and CC BY)
@@ -24,7 +24,7 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.train.run_folder import Run
 
-SHIPPED = Path(__file__).with_name("pretrained") / "commands.npz"
+SHIPPED = Path(__file__).with_name("weights") / "commands.npz"
 SHIPPED_NAME = "commands"
 
 
@@ -84,11 +84,11 @@ def write_start(run: Run, target: Path) -> None:
     """The weights of a run as one file."""
     normalisation = run.normalisation
     with whole_file(target) as file:
-        arrays = {**_weights_of_run(run), "mean": normalisation.mean, "std": normalisation.std}
-        np.savez_compressed(file, **{key: np.asarray(value) for key, value in arrays.items()})
+        about: dict[str, Any] = {"mean": np.array(normalisation.mean), "std": np.array(normalisation.std)}
+        np.savez_compressed(file, **about, **_weights_of_run(run))
 
 
-def _weights_of_run(run: Run) -> dict[str, NDArray[Any]]:
+def _weights_of_run(run: Run) -> dict[str, Any]:
     from kwspot.train.backend import keras
 
     model = keras.saving.load_model(run.model_path, compile=False)

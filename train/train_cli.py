@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from kwspot.train.config import Config, load_config, load_preset, preset_names
 if TYPE_CHECKING:
     from kwspot.train.fitting import Course
     from kwspot.train.official import Benchmark
+    from kwspot.train.trainer import Lesson, Network
 
 _PROTOCOLS = ("kwspot", "seed", "seed-speakers")
 _BENCHMARKS = ("v1-12", "v2-12", "v2-35")
@@ -74,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.train.trainer import check_place, fresh, prepare, started, train
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
-    network_of = fresh
+    network_of: Callable[[Lesson], Network] = fresh
     if protocol != _PROTOCOLS[0]:
         lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
     elif name := _start_name(args):

@@ -131,9 +131,8 @@ def _festival(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tup
 
 
 def _pico(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
-    said = (
-        f"<speed level='{rng.integers(60, 130)}'><pitch level='{rng.integers(70, 140)}'>{escape(text)}</pitch></speed>"
-    )
+    speed, pitch = rng.integers(60, 130), rng.integers(70, 140)
+    said = f"<speed level='{speed}'><pitch level='{pitch}'>{escape(text)}</pitch></speed>"
     return ["pico2wave", "-l", voice, "-w", str(wav), said], ""
 
 

@@ -44,9 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X",
         help="false accepts per hour to calibrate for (default: %(default)g)",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML with the table [word] and those of a training"
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML: the table [word] and a training's")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder to work in (default: BUNDLE.work)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed, other takes (default 1)")
     parser.add_argument("--overwrite", action="store_true", help="replace BUNDLE")
