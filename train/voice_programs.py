@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ConfigError, RecordingError
 from kwspot.runtime.sound_files import read_sound
 from kwspot.runtime.spec import INT16_FULL_SCALE
+from kwspot.train.festival import FestivalVoice
 
 Sound = NDArray[np.int16]
 
@@ -41,6 +42,7 @@ _FESTIVAL_LANGUAGES = {
     "ru": ("russian",),
 }
 _FESTIVAL_ROOTS = (Path("/usr/share/festival/voices"), Path("/usr/local/share/festival/voices"))
+_FESTIVAL_STRETCH = (0.85, 1.5)
 _PICO_VOICES = ("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT")
 _MBROLA_ROOT = Path("/usr/share/mbrola")
 
@@ -58,8 +60,8 @@ def program_voices(language: str) -> list[ProgramVoice]:
     found: list[ProgramVoice] = []
     if language == "en" and shutil.which("flite"):
         found += [_voice("flite", name, _flite) for name in _FLITE_VOICES]
-    if shutil.which("text2wave"):
-        found += [_voice("festival", name, _festival) for name in _festival_voices(language)]
+    if shutil.which("festival"):
+        found += [_festival(name) for name in _festival_voices(language)]
     if shutil.which("pico2wave"):
         found += [_voice("pico", name, _pico) for name in _PICO_VOICES if name.startswith(f"{language}-")]
     if shutil.which("mbrola") and shutil.which("espeak-ng") and _MBROLA_ROOT.is_dir():
@@ -94,17 +96,21 @@ def _said(arguments: Sequence[str], given: str, wav: Path, text: str) -> Sound:
             f"{arguments[0]} was not done with {text!r} after {_TIMEOUT_S} s; expected a second: leave its voices out "
             "with left_out_voices in [word]"
         ) from None
+    said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return _heard(arguments[0], wav, text, f"status {done.returncode}: {said}")
+
+
+def _heard(program: str, wav: Path, text: str, reason: str) -> Sound:
     try:
         sound = read_sound(wav, _RATE_HZ)
     except RecordingError:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ConfigError(
-            f"{arguments[0]} cannot speak {text!r} (status {done.returncode}: {said}); leave its voices out with "
-            "left_out_voices in [word], or spell the phrase otherwise"
+            f"{program} cannot speak {text!r} ({reason}); leave its voices out with left_out_voices in [word], or "
+            "spell the phrase otherwise"
         ) from None
     heard = np.flatnonzero(np.abs(sound.astype(np.int32)) > _SILENCE_PEAK)
     if len(heard) == 0:
-        raise ConfigError(f"{arguments[0]} gives no sound for {text!r}; spell the phrase otherwise")
+        raise ConfigError(f"{program} gives no sound for {text!r}; spell the phrase otherwise")
     return sound[heard[0] : heard[-1] + 1]
 
 
@@ -125,9 +131,16 @@ def _festival_voices(language: str) -> list[str]:
     return sorted({entry.name for entry in folders if entry.is_dir()})
 
 
-def _festival(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
-    stretch = f"(Parameter.set 'Duration_Stretch {rng.uniform(0.85, 1.5):.3f})"
-    return ["text2wave", "-o", str(wav), "-eval", f"(voice_{voice})", "-eval", stretch], text
+def _festival(voice: str) -> ProgramVoice:
+    festival = FestivalVoice(voice)
+
+    def say(text: str, rng: np.random.Generator) -> Sound:
+        with tempfile.TemporaryDirectory(prefix="kwspot-voice-") as folder:
+            wav = Path(folder) / "said.wav"
+            festival.write(text, wav, rng.uniform(*_FESTIVAL_STRETCH))
+            return _heard("festival", wav, text, "no sound was written")
+
+    return ProgramVoice(f"festival-{voice}", say)
 
 
 def _pico(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:

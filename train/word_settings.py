@@ -44,7 +44,7 @@ class WordSettings:
     """
 
     takes: int = 2400
-    programs_share: float = 0.4
+    programs_share: float = 0.5
     left_out_voices: tuple[str, ...] = ()
     recordings_share: float = 0.3
     confusables: int = 150
