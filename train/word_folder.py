@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ RECIPE_FILE = "sounds.json"
 NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
 
 _WORKERS = 3
+_TOLD_EVERY = 1000
 _VALIDATION_SHARE = 1 / 6
 _WORDS_OF_SENTENCE = (5, 12)
 _NOISE_S = 30
@@ -166,12 +168,15 @@ def _say_all(
         write_wav(line.folder / f"{speaker.name}_nohash_{line.number}.wav", sound, SYNTH_RATE_HZ)
         return len(sound) / SYNTH_RATE_HZ
 
-    print(f"speaking {len(script)} phrases, words and sentences", file=sys.stderr)
-    pool = ThreadPoolExecutor(_WORKERS)
+    pool, lengths, started = ThreadPoolExecutor(_WORKERS), np.empty(len(script)), time.monotonic()
     try:
-        return np.array(list(pool.map(say, range(len(script)))), np.float64)
+        for index, lengths[index] in enumerate(pool.map(say, range(len(script)))):
+            if (index + 1) % _TOLD_EVERY == 0 or index + 1 == len(script):
+                left_s = (len(script) - index - 1) * (time.monotonic() - started) / (index + 1)
+                print(f"spoken {index + 1} of {len(script)}  {left_s:.0f} s left", file=sys.stderr, flush=True)
     finally:
         pool.shutdown(cancel_futures=True)
+    return lengths
 
 
 def _write_noise(folder: Path, sentences: Path, seed: int) -> None:

@@ -112,6 +112,8 @@ def _trained(plan: Plan, work: Path, number: int, about_s: float) -> Iterator[St
 def _speak(plan: Plan, sounds: Path) -> None:
     recorded = recorded_takes(plan.recordings, plan.phrases) if plan.recordings else []
     wanted = Ingredients(plan.phrases, plan.language, plan.seed, plan.settings, recorded, plan.negatives)
+    for half_made in sounds.parent.glob(".sounds.*"):  # by one that was killed
+        shutil.rmtree(half_made)
     with whole_folder(sounds) as folder:
         recipe = write_sounds(folder, wanted)
     programs = ", ".join(recipe["programs"]) or "no other program was found"
