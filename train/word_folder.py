@@ -48,7 +48,8 @@ _NOISE_S = 30
 _BABBLERS = 8
 # A clip holds all but the slowest takes, with some time around them.
 _CLIP_PERCENTILE, _AROUND_MS = 95, 150
-_CLIP_STEP_MS = 100
+# Two frames: a stream's step, so that the network's stride of two leaves no frame of the clip over.
+_CLIP_STEP_MS = 40
 SHORTEST_CLIP_MS, LONGEST_CLIP_MS = 1000, 2000
 
 
@@ -121,14 +122,14 @@ def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
 
 
 def clip_ms(takes_ms: np.ndarray[Any, np.dtype[np.float64]]) -> int:
-    """How long a clip has to be for takes of these lengths, float64 (n,), in steps of 100 ms from 1 to 2 s.
+    """How long a clip has to be for takes of these lengths, float64 (n,), in steps of 40 ms from 1 to 2 s.
 
     >>> clip_ms(np.full(20, 700.0)), clip_ms(np.full(20, 1240.0)), clip_ms(np.full(20, 4000.0))
     (1000, 1400, 2000)
     """
     wanted = float(np.percentile(takes_ms, _CLIP_PERCENTILE)) + _AROUND_MS
-    steps = int(np.ceil(wanted / _CLIP_STEP_MS))
-    return min(max(steps * _CLIP_STEP_MS, SHORTEST_CLIP_MS), LONGEST_CLIP_MS)
+    steps = int(np.ceil((wanted - SHORTEST_CLIP_MS) / _CLIP_STEP_MS))
+    return min(SHORTEST_CLIP_MS + max(steps, 0) * _CLIP_STEP_MS, LONGEST_CLIP_MS)
 
 
 def _takes(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[_Line]:
