@@ -85,7 +85,7 @@ def sound(path: Path, seconds: float = 1.0) -> Path:
 def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     config, bundle = tmp_path / "small.toml", tmp_path / "computer.kws"
     config.write_text(SMALL)
-    command = word("computer", "--bundle", bundle, "--config", config)
+    command = word("computer", "--bundle", bundle, "--config", config, "--target-fa-per-hour", "5000")
     work = tmp_path / "computer.kws.work"
     state = work / "round-0" / "checkpoint" / "state.npz"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
@@ -169,7 +169,7 @@ def test_a_clip_fits_the_takes_and_the_stride_of_the_stream(take_ms: float) -> N
     assert chosen >= min(take_ms, 2000)
     config = load_preset("word")
     frames = dataclasses.replace(config, data=dataclasses.replace(config.data, clip_ms=chosen)).frames
-    assert frames % 2 == 1  # 3 frames by 3, then every second of three: none is left over
+    assert frames % 2 == 1  # 3 frames, then 3 in steps of two: none is left over
 
 
 def test_confusable_phrases_are_near_but_not_the_phrase() -> None:
@@ -319,3 +319,25 @@ def test_mining_ends_when_the_rate_falls_no_more(tmp_path: Path) -> None:
     assert rates(8.0, 3.0, 3.0) == 2  # the third round of training would bring nothing
     assert rates(8.0, 9.0) == 1
     assert rates(0.0) == 0
+
+
+def test_what_cannot_be_calibrated_is_written_all_the_same(
+    tmp_path: Path, stream_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kwspot.train import word_steps
+    from kwspot.train.word_plan import Plan
+    from kwspot.train.word_settings import WordSettings
+
+    def failing(*arguments: str) -> None:
+        raise word_steps.CommandFailed(2)
+
+    monkeypatch.setattr(word_steps, "_run", failing)
+    shutil.copytree(stream_bundle.path, tmp_path / "round-0.kws")
+    plan = Plan(("low",), "en", 1, WordSettings(mining_rounds=0), {}, None, (), 0.5)
+    bundle = tmp_path / "low.kws"
+    calibrate = next(s for s in word_steps.steps(plan, tmp_path, bundle, overwrite=False) if s.name == "calibrate")
+    with pytest.raises(word_steps.CommandFailed):
+        calibrate.do()
+    assert load_bundle(bundle).manifest == stream_bundle.manifest
+    assert f"written without calibration, at the threshold of export: {bundle}" in capsys.readouterr().err
+    assert not calibrate.done()

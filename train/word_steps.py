@@ -72,7 +72,12 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
         yield Step(f"mine {number}", _MINING_S, found.is_file, functools.partial(_mine, plan, work, number))
         yield from _trained(plan, work, number, settings.mining_epochs * epoch_s)
     evidence = work / "calibration.json"
-    yield Step("calibrate", _CALIBRATION_S, evidence.is_file, lambda: _calibrate(plan, work, evidence))
+    yield Step(
+        "calibrate",
+        _CALIBRATION_S,
+        evidence.is_file,
+        lambda: _calibrate(plan, work, evidence, bundle, overwrite=overwrite),
+    )
     yield Step("write", 1.0, lambda: False, lambda: _write(work, bundle, overwrite=overwrite))
 
 
@@ -178,16 +183,22 @@ def _mine(plan: Plan, work: Path, number: int) -> None:
         beside.write_text(json.dumps({**asdict(found), "per_hour": found.per_hour}) + "\n", encoding="utf-8")
 
 
-def _calibrate(plan: Plan, work: Path, evidence: Path) -> None:
+def _calibrate(plan: Plan, work: Path, evidence: Path, bundle: Path, *, overwrite: bool) -> None:
     last, final = work / f"round-{last_round(plan, work)}.kws", work / "final.kws"
     with whole_folder(final, overwrite=True) as folder:
         shutil.copytree(last, folder, dirs_exist_ok=True)
     positives = [str(work / "sounds" / "data")]
     negatives, target = str(work / "sounds" / "calibrate"), f"{plan.target_fa_per_hour:g}"
-    _run(
-        *("calibrate", str(final), "--negatives", negatives, "--positives", *positives),
-        *("--target-fa-per-hour", target, "--json", str(evidence)),
-    )
+    try:
+        _run(
+            *("calibrate", str(final), "--negatives", negatives, "--positives", *positives),
+            *("--target-fa-per-hour", target, "--json", str(evidence)),
+        )
+    except CommandFailed:
+        # What was trained is not thrown away for it; it can be calibrated with other sounds, or by ear.
+        _write(work, bundle, overwrite=overwrite)
+        print(f"kwspot: written without calibration, at the threshold of export: {bundle}", file=sys.stderr)
+        raise
 
 
 def _write(work: Path, bundle: Path, *, overwrite: bool) -> None:
