@@ -36,17 +36,21 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--count {args.count}: expected how many takes to keep, 1 or more")
     if not (math.isfinite(args.seconds) and SHORTEST_WAIT_S <= args.seconds <= LONGEST_WAIT_S):
         raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_WAIT_S:g} to {LONGEST_WAIT_S:g}")
+    from kwspot.runtime.listening import Stopped, stopped_by_signals
     from kwspot.runtime.microphone import Microphone
     from kwspot.runtime.record_folder import TakeFolder
 
-    with Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone:
-        microphone.wait_until_open()
-        folder = TakeFolder(args.to, args.word, speaker)
-        _say(
-            f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
-            "Ctrl-C ends and keeps what is there"
-        )
-        _record(microphone, folder, args)
+    try:
+        with Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone, stopped_by_signals():
+            microphone.wait_until_open()
+            folder = TakeFolder(args.to, args.word, speaker)
+            _say(
+                f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
+                "Ctrl-C ends and keeps what is there"
+            )
+            _record(microphone, folder, args)
+    except Stopped:  # also where SIGINT was ignored when we began, as in the background of a shell
+        raise KeyboardInterrupt from None
     _say(_part_of(speaker))
     return 0
 
