@@ -39,9 +39,13 @@ class Choice:
 
 
 def sweep(
-    manifest: Manifest, words: Sequence[str], negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]
+    manifest: Manifest,
+    words: Sequence[str],
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+    grid: Sequence[float] = GRID,
 ) -> list[Point]:
-    """False accepts and misses at every threshold of :data:`GRID`, through the bundle's decision.
+    """False accepts and misses at every threshold of `grid`, through the bundle's decision.
 
     `words` have one threshold; the others never fire. A take counts where its
     word is one of them, and is missed unless that word fires.
@@ -50,7 +54,7 @@ def sweep(
     others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
     own = [(take, take.scored.peak(columns)) for take in takes if take.take.word in words]
     points = []
-    for threshold in GRID:
+    for threshold in grid:
         replay = Replay(manifest, dict.fromkeys(words, threshold))
         # Nothing fires in what stays below the threshold, and most of the sound does.
         false = sum(len(replay.events(scored)) for scored, peak in others if peak >= threshold)

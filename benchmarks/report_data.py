@@ -20,6 +20,7 @@ from kwspot.benchmarks.progress import Progress
 from kwspot.benchmarks.results import result
 from kwspot.benchmarks.waterfall import accuracy_result
 from kwspot.runtime.bundle import Bundle
+from kwspot.runtime.calibration import evidence_line
 from kwspot.runtime.errors import EngineError, RunError
 
 SCHEMA = "kwspot.report/1"
@@ -42,6 +43,7 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "inference_hop_ms": 1000 * manifest.inference_hop_samples / manifest.features.sample_rate_hz,
         "features": manifest.features.to_dict(),
         "decision": manifest.decision.to_dict(),
+        "thresholds": evidence_line(manifest.calibration),
         "sizes": {form: (bundle.path / model.file).stat().st_size for form, model in manifest.models.items()},
         "calibration_clips": len(manifest.recipe.get("calibration", ())),
         "recipe": recipe,

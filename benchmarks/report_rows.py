@@ -75,6 +75,7 @@ def overview_table(entries: Sequence[Entry]) -> Table:
         ("size, int8 TFLite", lambda e: f"{e['bundle']['sizes']['int8-tflite'] / 1000:.1f} kB"),
         ("preset", lambda e: str(e["bundle"]["recipe"].get("preset", "–"))),
         ("calibration clips", lambda e: f"{e['bundle']['calibration_clips']:,}"),
+        ("thresholds", lambda e: e["bundle"]["thresholds"]),
         ("data licence", lambda e: e["bundle"]["data_licence"]),
         ("hash", lambda e: e["bundle"]["hash"][:16]),
     ]

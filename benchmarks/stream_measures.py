@@ -24,6 +24,9 @@ ALL_WORDS = "all words"
 MOST_IN_NOISE = 100
 """Takes of a word that are mixed with noise: each is heard once more at every ratio."""
 
+_DRAWN = tuple(threshold for place, threshold in enumerate(GRID) if threshold >= 0.95 or place % 3 == 0)
+"""Thresholds of a curve: every one where curves turn, every third elsewhere."""
+
 _AROUND_S = 0.5
 """Noise before and after a take."""
 
@@ -39,7 +42,7 @@ def trade_off(
     curves = {}
     for name, words in groups.items():
         count = sum(take.take.word in words for take in takes)
-        curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, takes)]
+        curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, takes, _DRAWN)]
     return curves
 
 
@@ -125,7 +128,7 @@ def near_miss_rates(
     """How many near misses fire, each once at most, at the bundle's thresholds and at every one; equal error rate."""
     fired = sum(bool(Replay(manifest, thresholds).events(clip.scored)) for clip in near)
     points = []
-    for threshold in GRID:
+    for threshold in _DRAWN:
         replay = Replay(manifest, dict.fromkeys(manifest.words, threshold))
         points.append(
             {

@@ -112,15 +112,17 @@ class Replay:
 
         A mean is not above the greatest of its scores. So where no score of a
         word has reached its threshold for as long as a mean is, nothing can
-        fire and what fired has fallen below: such stretches are left out, and
-        the events are the same.
+        fire and what fired has fallen below: such stretches are left out, in
+        whole spans of a mean, and the events are the same to the last bit.
         """
         loud = np.flatnonzero((scored.scores[:, self._columns] >= self._least).any(axis=1))
         if not len(loud):
             return []
         self._decision.rewind()
         span = self._decision.averaged_scores
-        near = np.unique((loud[:, None] + np.arange(-span, span + 1)).ravel())
+        # The decision keeps its last scores in a ring and adds them as they lie there: each keeps its place.
+        spans = np.unique((loud // span)[:, None] + np.array([-1, 0, 1]))
+        near = (spans[:, None] * span + np.arange(span)).ravel()
         return [
             detection
             for i in near[(near >= 0) & (near < len(scored.at))]
