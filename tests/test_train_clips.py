@@ -213,8 +213,8 @@ def test_an_augmented_epoch_depends_on_seed_and_epoch_alone(tones: DataFolder, m
     assert frames.shape == (120, asked.frames, 20)
     assert frames.dtype == targets.dtype == np.float32
     assert targets.sum(axis=0).tolist() == [48, 48, 24]
-    # One worker without a queue makes the same as several with one.
-    monkeypatch.setattr("kwspot.train.pipeline._WORKERS", 1)
+    # Several threads, or none ahead, make the same as one with a queue.
+    monkeypatch.setattr("kwspot.train.pipeline.PIPELINE_THREADS", 3)
     monkeypatch.setattr("kwspot.train.pipeline._BATCHES_AHEAD", 0)
     again, _ = epoch(3)
     np.testing.assert_array_equal(again, frames)
@@ -237,12 +237,12 @@ def test_a_smaller_unknown_than_its_pool_is_drawn_anew(tones: DataFolder) -> Non
 
 
 def test_jobs_come_back_in_order_and_an_error_comes_through() -> None:
-    assert list(in_order(lambda k=k: k for k in range(100))) == list(range(100))
+    assert list(in_order((lambda k=k: k for k in range(100)), 2)) == list(range(100))
 
     def fail() -> int:
         raise DataFolderError("here")
 
-    results = in_order([lambda: 1, fail, lambda: 2])
+    results = in_order([lambda: 1, fail, lambda: 2], 2)
     assert next(results) == 1
     with pytest.raises(DataFolderError, match="here"):
         next(results)

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from kwspot.train.cores import TRAINING_THREADS
+
 
 @contextlib.contextmanager
 def _held_back_stderr() -> Iterator[None]:
@@ -30,9 +32,10 @@ def _held_back_stderr() -> Iterator[None]:
             os.close(stderr)
 
 
-# Read by the import: no notes of builds and devices later on, and the backend that export needs.
+# Read by the import: no notes of builds and devices later on, the backend that export needs, and its threads.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(TRAINING_THREADS))
 
 with _held_back_stderr():
     import keras

@@ -21,6 +21,7 @@ from kwspot.runtime.features import mfcc
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 from kwspot.train.augment import augment, masked
+from kwspot.train.cores import CORES, PIPELINE_THREADS
 from kwspot.train.clips import ClipSet
 from kwspot.train.config import Config
 from kwspot.train.config_tables import AugmentConfig
@@ -32,7 +33,6 @@ Batch = tuple[Frames, NDArray[np.float32]]
 _T = TypeVar("_T")
 
 # The FFTs run without the interpreter's lock, so threads do; a board of work ahead bridges an uneven step.
-_WORKERS = 2
 _BATCHES_AHEAD = 8
 
 # Streams of random numbers that must not meet.
@@ -43,7 +43,7 @@ def features_of(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:
     """Features of clips of one length, int16 (N, n) → float32 (N, T, C)."""
     chunks = np.array_split(samples, max(1, len(samples) // 256))
     jobs = (functools.partial(_features, chunk, spec) for chunk in chunks)
-    return np.concatenate(list(in_order(jobs)))
+    return np.concatenate(list(in_order(jobs, CORES)))
 
 
 def _features(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:
@@ -55,9 +55,9 @@ def one_hot(label_of: NDArray[np.int64], labels: int) -> NDArray[np.float32]:
     return np.eye(labels, dtype=np.float32)[label_of]
 
 
-def in_order(jobs: Iterable[Callable[[], _T]]) -> Iterator[_T]:
+def in_order(jobs: Iterable[Callable[[], _T]], threads: int) -> Iterator[_T]:
     """Results of the jobs in their order, a few computed ahead by threads."""
-    pool = ThreadPoolExecutor(_WORKERS)
+    pool = ThreadPoolExecutor(threads)
     waiting: collections.deque[Future[_T]] = collections.deque()
     try:
         for job in jobs:
@@ -100,7 +100,7 @@ class DrawnExamples:
         """What the threads would make with a core each: clips by the processor time they took; None before any."""
         made = self._made.copy()  # threads append to it
         seconds = sum(cost for _, cost in made)
-        return _WORKERS * sum(clips for clips, _ in made) / seconds if seconds else None
+        return PIPELINE_THREADS * sum(clips for clips, _ in made) / seconds if seconds else None
 
     def __len__(self) -> int:
         return sum(self._clips.per_epoch)
@@ -111,7 +111,8 @@ class DrawnExamples:
         clip, label = self._clips.draw(np.random.default_rng([training.seed, _ORDER, epoch]))
         starts = range(0, len(clip), training.batch_size)
         batches = (slice(start, start + training.batch_size) for start in starts)
-        yield from in_order(functools.partial(self._batch, epoch, b.start, clip[b], label[b]) for b in batches)
+        jobs = (functools.partial(self._batch, epoch, b.start, clip[b], label[b]) for b in batches)
+        yield from in_order(jobs, PIPELINE_THREADS)
 
     def _batch(self, epoch: int, start: int, clip: NDArray[np.int64], label: NDArray[np.int64]) -> Batch:
         spec, seed, config = self._config.features, self._config.training.seed, self._config.augment
