@@ -258,7 +258,7 @@ def test_options_of_two_tests(
 def drawn(
     stream_bundle: Bundle, tone_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
-    """A page with every chart, of both words, and its JSON: two takes are of another word, one other sound is a word."""
+    """A page with every chart, and its JSON: two takes are of another word, one other sound is a word."""
     folder = tmp_path_factory.mktemp("stream")
     high, *more = sorted(clip.path for clip in DataFolder(tone_folder).clips("test") if clip.word == "high")
     for place in ("wrong/low/ann_nohash_0.wav", "wrong/low/ann_nohash_1.wav", "other/said.wav"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.wave_file import write_wav
 from kwspot.train import augment as effects
 from kwspot.train import unknown
 from kwspot.train.config_tables import AugmentConfig, UnknownConfig
-from kwspot.train.leave_out import sound_files_below
+from kwspot.train.leave_out import Recordings, sound_files_below
 from kwspot.train.pipeline import mixed_up
 
 RATE_HZ = 16_000
@@ -130,6 +133,26 @@ def test_running_speech_is_cut_into_pieces_without_pauses():
     assert np.mean(loud) > 0.7  # the rest are edges of words
     pause = np.zeros(5 * RATE_HZ, np.int16)
     assert unknown.speech_pieces(pause, RATE_HZ, RATE_HZ, rng) == []
+
+
+def test_windows_of_running_speech_are_cut_anywhere(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("short.wav", "long.wav", "longer.wav")]
+    for path, seconds in zip(paths, (1, 4, 12), strict=True):
+        counted = np.arange(seconds * RATE_HZ, dtype=np.int32) % 30_000
+        write_wav(path, (counted if "er" in path.name else -counted).astype(np.int16), RATE_HZ)
+    group = Recordings(tmp_path, tuple(paths))
+    windows = unknown.speech_windows([group], 200, RATE_HZ, RATE_HZ, np.random.default_rng(1))
+    assert len(windows) == 200
+    for window in windows:
+        assert window.shape == (RATE_HZ,)
+        steps = np.diff(window.astype(np.int32))
+        assert (np.abs(steps) != 1).sum() <= 1  # one stretch of one recording, but where the counting begins again
+    from_longer = sum(int(window.max()) > 0 for window in windows)
+    assert 120 < from_longer < 180
+    assert (
+        unknown.speech_windows([Recordings(tmp_path, tuple(paths[:1]))], 5, RATE_HZ, RATE_HZ, np.random.default_rng(1))
+        == []
+    )
 
 
 def test_a_folder_without_speech_is_named(tmp_path):

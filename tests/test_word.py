@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import stat
@@ -25,11 +26,12 @@ from kwspot.runtime.recordings import DataFolder
 from kwspot.runtime.wave_file import write_wav
 from kwspot.train.confusables import NEAREST, confusables, distance, parts, phonemes_of
 from kwspot.train.mining import mine
-from kwspot.train.synth import Synthesiser
+from kwspot.train.synth import Synthesiser, voices
 from kwspot.train.voice_programs import program_voices
 from kwspot.train.voices import cast
 from kwspot.train.word_folder import clip_ms
 from kwspot.train.word_negatives import is_for_calibration, negative_sounds, negative_speaker
+from kwspot.train.word_noise import room_noise
 from kwspot.train.word_recordings import recorded_takes
 
 SMALL = """
@@ -40,6 +42,7 @@ confusables = 8
 takes_of_confusable = 3
 takes_of_word = 0
 sentences = 10
+foreign_sentences = 7
 mining_rounds = 0
 start = "scratch"
 
@@ -271,6 +274,36 @@ def test_festival_and_flite_speak() -> None:
             assert 0.2 < len(said) / RATE_HZ < 4
 
 
+def test_mbrola_speaks_with_those_that_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "mbrola", "")
+    listed = " 5 en-us --/F us-mbrola-1 mb/mb-us1 (en 8)", " 9 en --/M en-german-4 mb/mb-de4-en", " 2 en --/M x gmw/en"
+    program(tmp_path, "espeak-ng", f"print({chr(10).join(listed)!r})")
+    only_on_path(monkeypatch, tmp_path)
+    monkeypatch.setattr("kwspot.train.voice_programs._MBROLA_ROOT", tmp_path / "mbrola-voices")
+    assert program_voices("en") == []
+    (tmp_path / "mbrola-voices/de4").mkdir(parents=True)
+    assert [voice.name for voice in program_voices("en")] == ["mbrola-de4-en"]
+    (tmp_path / "mbrola-voices/us1").mkdir()
+    assert [voice.name for voice in program_voices("en")] == ["mbrola-de4-en", "mbrola-us1"]
+
+
+def test_noise_sounds_like_the_quiet_parts_of_a_recording() -> None:
+    rng = np.random.default_rng(3)
+    hum = 40 * np.sin(2 * np.pi * 500 * np.arange(3 * RATE_HZ) / RATE_HZ)
+    said = hum.copy()
+    said[RATE_HZ : 2 * RATE_HZ] += 9_000 * np.sin(2 * np.pi * 3_000 * np.arange(RATE_HZ) / RATE_HZ)
+    noise = room_noise(said.astype(np.int16), rng)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    at_hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
+    assert power[np.abs(at_hz - 500) < 100].sum() > 0.9 * power.sum()
+    assert power[np.abs(at_hz - 3_000) < 200].sum() < 0.01 * power.sum()
+    # Steady: no tenth of a second is much louder than another.
+    blocks = np.sqrt(np.mean(noise[: len(noise) // 1_600 * 1_600].reshape(-1, 1_600).astype(float) ** 2, axis=1))
+    assert blocks.max() < 3 * blocks.min()
+    assert len(room_noise(np.zeros(RATE_HZ, np.int16), rng)) == 0
+    assert len(room_noise(np.ones(100, np.int16), rng)) == 0
+
+
 def test_voices_left_out_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     only_on_path(monkeypatch, tmp_path)
     program(tmp_path, "pico2wave", "")
@@ -341,3 +374,23 @@ def test_what_cannot_be_calibrated_is_written_all_the_same(
     assert load_bundle(bundle).manifest == stream_bundle.manifest
     assert f"written without calibration, at the threshold of export: {bundle}" in capsys.readouterr().err
     assert not calibrate.done()
+
+
+def test_every_language_is_spoken_by_all_its_voices() -> None:
+    """What a voice is called is not always the language it names first: "fr-fr" and "pt-pt" are nobody's name."""
+    synthesiser = Synthesiser()
+    languages = re.findall(r"[a-z]+", str(refusal(synthesiser)).partition("expected one of ")[2])
+    assert len(languages) > 90
+    silent = []
+    for language in languages:
+        for accent in synthesiser.accents(language):
+            voice = dataclasses.replace(voices(1, 1, [accent])[0], rate_wpm=160)
+            if len(synthesiser.speak("mama 1 2 3", voice)) < RATE_HZ // 10:
+                silent.append(accent)
+    assert not silent
+
+
+def refusal(synthesiser: Synthesiser) -> ConfigError:
+    with pytest.raises(ConfigError) as refused:
+        synthesiser.accents("klingonese")
+    return refused.value

@@ -94,6 +94,8 @@ class UnknownConfig:
         Recordings of those that are not used (patterns, see :mod:`kwspot.train.leave_out`).
     speech_most
         As many pieces of it at the most, drawn.
+    speech_windows
+        Clips that are cut from it anywhere, as a stream is heard: words half over, and no pause around them.
     spoken_per_word
         Clips that espeak-ng speaks of each word of the vocabulary.
     spoken_words
@@ -107,13 +109,15 @@ class UnknownConfig:
     speech: tuple[str, ...] = ()
     leave_out_speech: tuple[str, ...] = ()
     speech_most: int = 4000
+    speech_windows: int = 0
     spoken_per_word: int = 0
     spoken_words: int = 0
     spliced: int = 0
     reversed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rare_word_least", "speech_most", "spoken_per_word", "spoken_words", "spliced", "reversed"):
+        counts = ("rare_word_least", "speech_most", "speech_windows", "spoken_per_word", "spoken_words")
+        for name in (*counts, "spliced", "reversed"):
             demand(getattr(self, name) >= 0, f"unknown.{name}", getattr(self, name), "0 or more")
 
 

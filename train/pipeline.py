@@ -21,10 +21,10 @@ from kwspot.runtime.features import mfcc
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 from kwspot.train.augment import augment, masked
-from kwspot.train.cores import CORES, PIPELINE_THREADS
 from kwspot.train.clips import ClipSet
 from kwspot.train.config import Config
 from kwspot.train.config_tables import AugmentConfig
+from kwspot.train.cores import CORES, PIPELINE_THREADS
 
 Frames = NDArray[np.float32]
 Batch = tuple[Frames, NDArray[np.float32]]

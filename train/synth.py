@@ -14,6 +14,7 @@ import ctypes
 import dataclasses
 import itertools
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -151,18 +152,22 @@ class Synthesiser:
         """
         if language == "en":
             return list(ACCENTS)
-        spoken = sorted(
-            line.split()[1]
-            for file in (self._data_path / "lang").rglob("*")
+        # A voice may name several languages ("cmn" is "zh", too), and answers to its file's name or to some of them.
+        voices_of = {
+            file.name: re.findall(r"^language\s+(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+            for file in sorted((self._data_path / "lang").rglob("*"))
             if file.is_file()
-            for line in file.read_text(encoding="utf-8").splitlines()
-            if line.startswith("language ")
-        )
-        found = [code for code in dict.fromkeys(spoken) if code == language or code.startswith(f"{language}-")]
+        }
+        found = set()
+        with self._fresh_library() as (library, _):
+            for name, codes in voices_of.items():
+                if any(code == language or code.startswith(f"{language}-") for code in codes):
+                    answers = (code for code in (name, *codes) if library.espeak_SetVoiceByName(code.encode()) == 0)
+                    found |= {next(answers)}
         if not found:
-            known = ", ".join(sorted({code.partition("-")[0] for code in spoken}))
+            known = ", ".join(sorted({code.partition("-")[0] for codes in voices_of.values() for code in codes}))
             raise ConfigError(f"espeak-ng speaks no language {language!r}; expected one of {known}")
-        return found
+        return sorted(found, key=lambda code: (code != language, code))
 
     def phonemes(self, text: str, accent: str = "en-us") -> str:
         """How a text sounds, in the International Phonetic Alphabet; equal for "know" and "no"."""

@@ -4,6 +4,7 @@ A network that has only met three other words takes the fourth for one of its
 own. What it needs is variety, with nothing but the word itself to tell by:
 
 - **speech**: pieces of running speech, cut at its pauses to the length of a word
+- **windows**: the same cut anywhere, as a stream is heard
 - **spliced**: the beginning of one word with the end of another, same microphone
 - **reversed**: a word backwards, same microphone
 - **spoken**: a vocabulary said by espeak-ng. The words to be heard are spoken
@@ -146,15 +147,44 @@ def speech_clips(groups: Sequence[Recordings], length: int, rate_hz: int, rng: n
     for group in groups:
         print(f"cutting {len(group.paths)} recordings of {group.root.name}", file=sys.stderr)
         for path in group.paths:
-            try:
-                recording = read_sound(path, rate_hz)
-            except RecordingError as error:
-                raise DataFolderError(f"{group.root} has a recording that cannot be used: {error}") from None
+            recording = _read(path, rate_hz)
             if len(recording) <= 2 * length:
                 clips.append(fit_length(recording, length))
             else:
                 clips += speech_pieces(recording, length, rate_hz, rng)
     return clips
+
+
+def speech_windows(
+    groups: Sequence[Recordings], count: int, length: int, rate_hz: int, rng: np.random.Generator
+) -> list[Sound]:
+    """At most `count` clips from drawn places of the recordings that are longer than two clips, the longer the more.
+
+    Raises
+    ------
+    DataFolderError
+        If a recording cannot be read.
+    """
+    paths = [path for group in groups for path in group.paths]
+    least = 2 * length * np.dtype(np.int16).itemsize
+    # A file's size tells its length well enough to draw by, without reading it.
+    sizes = np.array([size if (size := path.stat().st_size) > least else 0 for path in paths], np.float64)
+    if not sizes.any():
+        return []
+    clips: list[Sound] = []
+    for path, wanted in zip(paths, rng.multinomial(count, sizes / sizes.sum()), strict=True):
+        recording = _read(path, rate_hz) if wanted else np.empty(0, np.int16)
+        if len(recording) > 2 * length:
+            starts = rng.integers(len(recording) - length + 1, size=wanted)
+            clips += [recording[start : start + length].copy() for start in starts]
+    return clips
+
+
+def _read(path: Path, rate_hz: int) -> Sound:
+    try:
+        return read_sound(path, rate_hz)
+    except RecordingError as error:
+        raise DataFolderError(f"{path.parent} has a recording that cannot be used: {error}") from None
 
 
 def vocabulary() -> list[str]:
@@ -202,9 +232,12 @@ def more_clips(
         rare = [clips[k] for k, name in enumerate(spoken) if name == word]
         made += (rare * (wanted.rare_word_least // len(rare)))[len(rare) :]
     if wanted.speech:
-        pieces = speech_clips(speech_recordings(root, config)[0], length, rate_hz, rng)
+        groups = speech_recordings(root, config)[0]
+        pieces = speech_clips(groups, length, rate_hz, rng)
         chosen = rng.permutation(len(pieces))[: wanted.speech_most]
         made += [pieces[k] for k in chosen]
+        if wanted.speech_windows:
+            made += speech_windows(groups, wanted.speech_windows, length, rate_hz, rng)
     if wanted.spoken_per_word:
         others = unlike(vocabulary(), [*words, *wanted.leave_out])
         print(f"speaking {len(others)} words {wanted.spoken_per_word} times", file=sys.stderr)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,13 @@ import numpy as np
 
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.recordings import NOISE_FOLDER
-from kwspot.runtime.spec import INT16_FULL_SCALE
 from kwspot.runtime.wave_file import write_wav
 from kwspot.train.confusables import confusables
 from kwspot.train.synth import SYNTH_RATE_HZ, Synthesiser
-from kwspot.train.synth_folder import coloured_noise
 from kwspot.train.unknown import vocabulary
 from kwspot.train.voices import Cast, at_drawn_level, cast
 from kwspot.train.word_negatives import is_for_calibration, is_marked_wrong, link_all, negative_sounds
+from kwspot.train.word_noise import write_noise, write_rooms
 from kwspot.train.word_recordings import Recorded
 from kwspot.train.word_settings import WordSettings
 
@@ -44,8 +43,8 @@ _WORKERS = 3
 _TOLD_EVERY = 1000
 _VALIDATION_SHARE = 1 / 6
 _WORDS_OF_SENTENCE = (5, 12)
-_NOISE_S = 30
-_BABBLERS = 8
+# Whose sounds and rhythms differ from each other.
+_LANGUAGES = ("en", "de", "es", "fr", "it", "pl", "pt", "sv")
 # A clip holds all but the slowest takes, with some time around them.
 _CLIP_PERCENTILE, _AROUND_MS = 95, 150
 # Two frames: a stream's step, so that the network's stride of two leaves no frame of the clip over.
@@ -67,12 +66,13 @@ class Ingredients:
 
 @dataclass(frozen=True)
 class _Line:
-    """Something to say: where it goes, and by which part of the cast."""
+    """Something to say: where it goes, and by which part of which cast ("" is that of the phrase's language)."""
 
     folder: Path
     text: str
     held: bool
     number: int
+    language: str = ""
 
 
 def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
@@ -90,6 +90,7 @@ def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
     accent = synthesiser.accents(wanted.language)[0]
     words, data = vocabulary(), folder / "data"
     near = confusables(wanted.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
+    foreign = [language for language in _LANGUAGES if language != wanted.language]
     own = {synthesiser.phonemes(phrase, accent) for phrase in wanted.phrases}
     others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
     script = [
@@ -97,11 +98,14 @@ def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
         *_takes(data / NEARLY, [text for text, _ in near], settings.takes_of_confusable, each=True),
         *_takes(data / OTHERS, others, settings.takes_of_word, each=True),
         *_sentences(folder, others, settings.sentences, wanted.seed),
+        *_sentences(folder, others, settings.foreign_sentences, wanted.seed, foreign),
     ]
-    lengths = _say_all(script, speakers, settings.programs_share, wanted.seed)
+    casts = {"": speakers} | {language: cast(synthesiser, language, wanted.seed) for language in foreign}
+    lengths = _say_all(script, casts, settings.programs_share, wanted.seed)
     phrase_ms = 1000 * lengths[: sum(line.folder.parent == data and line.text in wanted.phrases for line in script)]
-    _write_noise(data / NOISE_FOLDER, folder / "train", wanted.seed)
+    write_noise(data / NOISE_FOLDER, folder / "train", wanted.seed)
     counts = _add_recordings(data, wanted) | _add_negatives(folder, wanted)
+    counts["rooms"] = write_rooms(data / NOISE_FOLDER, folder / "train", wanted.seed) if wanted.negatives else 0
     held = {speaker.name for speaker in (*speakers.held_espeak, *speakers.held_programs)}
     held |= {take.file_speaker for take in wanted.recorded if take.held}
     _list_validation(data, held)
@@ -147,16 +151,19 @@ def _takes(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Itera
                 yield _Line(root if each else root / text, text, True, number)
 
 
-def _sentences(folder: Path, words: Sequence[str], count: int, seed: int) -> Iterator[_Line]:
-    rng = np.random.default_rng([seed, 0x53])
+def _sentences(
+    folder: Path, words: Sequence[str], count: int, seed: int, languages: Sequence[str] = ("",)
+) -> Iterator[_Line]:
+    """Running words to train on, and one in five as many to calibrate with, read in each language in turn."""
+    rng = np.random.default_rng([seed, 0x53, len(languages)])
     for number in range(count + count // 5):
         text = " ".join(rng.choice(words, int(rng.integers(*_WORDS_OF_SENTENCE))))
-        held = number >= count
-        yield _Line(folder / ("calibrate" if held else "train"), text, held, number)
+        held, language = number >= count, languages[number % len(languages)]
+        yield _Line(folder / ("calibrate" if held else "train"), text, held, number, language)
 
 
 def _say_all(
-    script: Sequence[_Line], speakers: Cast, programs_share: float, seed: int
+    script: Sequence[_Line], casts: Mapping[str, Cast], programs_share: float, seed: int
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Speak and write every line; returns how many seconds each lasts, float64 (lines,)."""
     for place in {line.folder for line in script}:
@@ -164,9 +171,9 @@ def _say_all(
 
     def say(index: int) -> float:
         line, rng = script[index], np.random.default_rng([seed, 0x5A, index])
-        speaker = speakers.draw(rng, held=line.held, programs_share=programs_share)
+        speaker = casts[line.language].draw(rng, held=line.held, programs_share=programs_share)
         sound = at_drawn_level(speaker.say(line.text, rng), rng)
-        write_wav(line.folder / f"{speaker.name}_nohash_{line.number}.wav", sound, SYNTH_RATE_HZ)
+        write_wav(line.folder / f"{line.language}{speaker.name}_nohash_{line.number}.wav", sound, SYNTH_RATE_HZ)
         return len(sound) / SYNTH_RATE_HZ
 
     pool, lengths, started = ThreadPoolExecutor(_WORKERS), np.empty(len(script)), time.monotonic()
@@ -178,26 +185,6 @@ def _say_all(
     finally:
         pool.shutdown(cancel_futures=True)
     return lengths
-
-
-def _write_noise(folder: Path, sentences: Path, seed: int) -> None:
-    """White, pink and brown noise, and the babble of some speakers."""
-    from kwspot.runtime.sound_files import read_sound, to_int16
-
-    folder.mkdir()
-    length = _NOISE_S * SYNTH_RATE_HZ
-    for exponent, name in enumerate(("white", "pink", "brown")):
-        noise = coloured_noise(length, float(exponent), np.random.default_rng([seed, 0x4E, exponent]))
-        write_wav(folder / f"{name}.wav", noise, SYNTH_RATE_HZ)
-    rng = np.random.default_rng([seed, 0x4E, 3])
-    said = sorted(sentences.glob("*.wav"))
-    for number in range(2):
-        babble = np.zeros(length)
-        for _ in range(_BABBLERS):
-            parts = [read_sound(said[k], SYNTH_RATE_HZ) for k in rng.integers(len(said), size=12)]
-            babble += np.resize(np.concatenate(parts), length) / INT16_FULL_SCALE
-        level = to_int16(babble / np.abs(babble).max() * 0.7)
-        write_wav(folder / f"babble{number}.wav", level, SYNTH_RATE_HZ)
 
 
 def _add_recordings(data: Path, wanted: Ingredients) -> dict[str, int]:

@@ -35,6 +35,8 @@ class WordSettings:
         How often each word of the vocabulary is spoken.
     sentences
         Running words to cut and to mine in; one in five as many to calibrate with.
+    foreign_sentences
+        The same read by the voices of other languages, whose sounds are none of this one's.
     mining_rounds, mining_epochs
         Rounds of looking for what fires, at the most, and epochs of training on after each.
     mining_threshold, mining_most
@@ -44,13 +46,14 @@ class WordSettings:
     """
 
     takes: int = 2400
-    programs_share: float = 0.5
+    programs_share: float = 0.7
     left_out_voices: tuple[str, ...] = ()
     recordings_share: float = 0.3
     confusables: int = 150
     takes_of_confusable: int = 8
     takes_of_word: int = 4
     sentences: int = 300
+    foreign_sentences: int = 240
     mining_rounds: int = 2
     mining_epochs: int = 4
     mining_threshold: float = 0.4
@@ -61,7 +64,7 @@ class WordSettings:
         demand(self.takes >= 12, "word.takes", self.takes, "12 or more")
         for name in ("programs_share", "recordings_share", "mining_threshold"):
             demand(0 <= getattr(self, name) < 1, f"word.{name}", getattr(self, name), "0 to below 1")
-        for name in ("confusables", "takes_of_confusable", "takes_of_word", "mining_rounds"):
+        for name in ("confusables", "takes_of_confusable", "takes_of_word", "foreign_sentences", "mining_rounds"):
             demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
         for name in ("sentences", "mining_epochs", "mining_most"):
             demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")

@@ -58,8 +58,8 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
     settings = plan.settings
     sounds = work / "sounds"
     spoken = settings.takes * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
-    epochs = int(plan.tables.get("training", {}).get("epochs", 18))
-    epoch_s = settings.takes * (len(plan.phrases) + 3.3) / _EXAMPLES_PER_S
+    epochs = int(plan.tables.get("training", {}).get("epochs", 10))
+    epoch_s = settings.takes * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
     yield Step(
         "speak",
         spoken / _UTTERANCES_PER_S,
