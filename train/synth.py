@@ -152,12 +152,15 @@ class Synthesiser:
         """
         if language == "en":
             return list(ACCENTS)
-        # A voice may name several languages ("cmn" is "zh", too), and answers to its file's name or to some of them.
-        voices_of = {
-            file.name: re.findall(r"^language\s+(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-            for file in sorted((self._data_path / "lang").rglob("*"))
-            if file.is_file()
-        }
+        # A voice may name several languages ("cmn" is "zh", too), and answers to its file's name or to some of them;
+        # some have no dictionary, and so say nothing.
+        voices_of = {}
+        for file in sorted((self._data_path / "lang").rglob("*")):
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            codes = re.findall(r"^language\s+(\S+)", text, re.MULTILINE)
+            named = re.findall(r"^dictionary\s+(\S+)", text, re.MULTILINE)
+            if any((self._data_path / f"{name.partition('-')[0]}_dict").is_file() for name in (*named, *codes)):
+                voices_of[file.name] = codes
         found = set()
         with self._fresh_library() as (library, _):
             for name, codes in voices_of.items():
