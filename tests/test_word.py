@@ -24,6 +24,7 @@ from kwspot.runtime.bundle import Bundle, load_bundle
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.recordings import DataFolder
 from kwspot.runtime.wave_file import write_wav
+from kwspot.train import words_folder
 from kwspot.train.confusables import NEAREST, confusables, distance, parts, phonemes_of
 from kwspot.train.mining import mine
 from kwspot.train.synth import Synthesiser, voices
@@ -314,14 +315,15 @@ def test_voices_left_out_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert all(speaker.name.startswith("espeak-de-") for speaker in (*german.espeak, *german.held_espeak))
 
 
-def test_a_training_begins_with_the_shipped_weights() -> None:
+@pytest.mark.parametrize("name", ["commands", "words"])
+def test_a_training_begins_with_the_shipped_weights(name: str) -> None:
     from kwspot.runtime.errors import RunError
     from kwspot.train.config import load_preset
     from kwspot.train.models import training_form
     from kwspot.train.pretrained import load_into, read_start
 
     config = load_preset("word")
-    start = read_start("commands")
+    start = read_start(name)
     model = training_form(config.model.name, config.frames, config.features.coefficients, 3, **config.model.options)
     before = {layer.name: [weights.copy() for weights in layer.get_weights()] for layer in model.layers}
     assert load_into(model, start) == ["scores"]
@@ -332,6 +334,24 @@ def test_a_training_begins_with_the_shipped_weights() -> None:
     assert start.normalisation.to_dict() == shipped["normalisation"]
     with pytest.raises(RunError, match="has no layer of the model"):
         load_into(training_form("perceptron", 49, 40, 3), start)
+
+
+def test_the_folder_of_words_is_spoken_and_recorded(
+    tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words_folder, "vocabulary", lambda: ["high", "low", "sea", "see"])
+    assert words_folder.main([str(tmp_path / "words"), "--recordings", str(tone_folder), "--takes", "16"]) == 0
+    folder = DataFolder(tmp_path / "words")
+    assert folder.words == ("high", "low", "sea")  # "see" sounds like "sea"
+    recorded = DataFolder(tone_folder)
+    for part in ("train", "validation"):
+        names = {clip.path.name for clip in recorded.clips(part, ["high"])}
+        assert names < {clip.path.name for clip in folder.clips(part, ["high"])}
+    voices_of = {part: {clip.speaker for clip in folder.clips(part)} for part in ("train", "validation")}
+    assert not voices_of["train"] & voices_of["validation"]
+    assert not any(name.startswith(("mbrola", "festival")) for names in voices_of.values() for name in names)
+    assert len(folder.clips("validation", ["sea"])) == 2
+    assert any(path.name.startswith("rooms") for path in folder.noise_files)
 
 
 def test_mining_ends_when_the_rate_falls_no_more(tmp_path: Path) -> None:

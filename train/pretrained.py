@@ -1,10 +1,14 @@
-"""Weights to begin with: those of the shipped ``commands``, or of a run.
+"""Weights to begin with: those that ship, or of a run.
 
 ``weights/commands.npz`` holds the weights of the network that the shipped
 bundle ``commands`` was exported from, by layer and place, and the normalisation
 they were trained behind. Data and licence are the bundle's: trained on Google
 Speech Commands v1 (CC BY 4.0), LibriSpeech (CC BY 4.0), ESC-10 (CC0 and CC BY)
-and public-domain wake words. ``python -m kwspot.train.pretrained RUN`` writes it.
+and public-domain wake words. ``weights/words.npz`` are those of a network of the
+same form, begun with them, that tells 444 words apart (see
+:mod:`kwspot.train.words_folder`), without its last layer: trained on Google
+Speech Commands v1 and on what espeak-ng, flite and pico say.
+``python -m kwspot.train.pretrained RUN NAME`` writes them.
 """
 
 from __future__ import annotations
@@ -24,8 +28,10 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.train.run_folder import Run
 
-SHIPPED = Path(__file__).with_name("weights") / "commands.npz"
-SHIPPED_NAME = "commands"
+SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("weights").glob("*.npz"))}
+"""Name → file."""
+
+_LAST_LAYER = "scores"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +44,18 @@ class Start:
 
 
 def read_start(name: str) -> Start:
-    """The weights that ``--start-from`` names: "commands", or a run folder.
+    """The weights that ``--start-from`` names: of :data:`SHIPPED`, or a run folder.
 
     Raises
     ------
     RunError
         If it is no run folder.
     """
-    if name == SHIPPED_NAME and not Path(name).is_dir():
-        with np.load(SHIPPED, allow_pickle=False) as arrays:
+    if name in SHIPPED and not Path(name).is_dir():
+        with np.load(SHIPPED[name], allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
         mean, std = (tuple(held.pop(key).tolist()) for key in ("mean", "std"))
-        return Start(held, Normalisation(mean, std), _sha256(SHIPPED))
+        return Start(held, Normalisation(mean, std), _sha256(SHIPPED[name]))
     run = Run.load(name)
     return Start(_weights_of_run(run), run.normalisation, _sha256(run.model_path))
 
@@ -81,11 +87,12 @@ def load_into(model: Any, start: Start) -> list[str]:
 
 
 def write_start(run: Run, target: Path) -> None:
-    """The weights of a run as one file."""
+    """The weights of a run as one file, without those of the last layer, whose words are the run's own."""
     normalisation = run.normalisation
+    kept = {key: value for key, value in _weights_of_run(run).items() if not key.startswith(f"{_LAST_LAYER}/")}
     with whole_file(target) as file:
         about: dict[str, Any] = {"mean": np.array(normalisation.mean), "std": np.array(normalisation.std)}
-        np.savez_compressed(file, **about, **_weights_of_run(run))
+        np.savez_compressed(file, **about, **kept)
 
 
 def _weights_of_run(run: Run) -> dict[str, Any]:
@@ -100,4 +107,4 @@ def _sha256(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_start(Run.load(sys.argv[1]), SHIPPED)
+    write_start(Run.load(sys.argv[1]), Path(__file__).with_name("weights") / f"{sys.argv[2]}.npz")

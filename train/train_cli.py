@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--words", metavar="A,B,C", help="the words to tell apart (default: all folders)")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder to write")
     parser.add_argument(
-        "--start-from", metavar="RUN", help="begin with a run's weights where they fit; commands: the shipped bundle's"
+        "--start-from",
+        metavar="RUN",
+        help="begin with a run's weights where they fit; shipped: commands, words",
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the configuration's")
     parser.add_argument("--seed", type=int, metavar="N", help="in place of the configuration's")

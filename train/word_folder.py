@@ -105,7 +105,9 @@ def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
     phrase_ms = 1000 * lengths[: sum(line.folder.parent == data and line.text in wanted.phrases for line in script)]
     write_noise(data / NOISE_FOLDER, folder / "train", wanted.seed)
     counts = _add_recordings(data, wanted) | _add_negatives(folder, wanted)
-    counts["rooms"] = write_rooms(data / NOISE_FOLDER, folder / "train", wanted.seed) if wanted.negatives else 0
+    counts["rooms"] = (
+        write_rooms(data / NOISE_FOLDER, sorted((folder / "train").iterdir()), wanted.seed) if wanted.negatives else 0
+    )
     held = {speaker.name for speaker in (*speakers.held_espeak, *speakers.held_programs)}
     held |= {take.file_speaker for take in wanted.recorded if take.held}
     _list_validation(data, held)

@@ -6,6 +6,7 @@ ones with a room those that hold something else, the network would learn rooms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,9 @@ def write_noise(folder: Path, sentences: Path, seed: int) -> None:
         write_wav(folder / f"babble{number}.wav", level, SYNTH_RATE_HZ)
 
 
-def write_rooms(folder: Path, recordings: Path, seed: int) -> int:
+def write_rooms(folder: Path, paths: Sequence[Path], seed: int) -> int:
     """Noise with the spectrum of the quiet parts of some recordings, 12 files of it; returns of how many."""
     rng = np.random.default_rng([seed, 0x4E, 4])
-    paths = sorted(recordings.iterdir())
     chosen = [paths[k] for k in rng.permutation(len(paths))[:_ROOMS]]
     rooms = [room for path in chosen if len(room := room_noise(read_sound(path, SYNTH_RATE_HZ), rng))]
     for number, start in enumerate(range(0, len(rooms), _ROOMS_OF_FILE)):

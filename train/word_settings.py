@@ -42,7 +42,7 @@ class WordSettings:
     mining_threshold, mining_most
         Score from which a sound is added to the negatives, and how many are in a round.
     start
-        Weights to begin with: "pretrained" (of the shipped commands) or "scratch".
+        Weights to begin with: "pretrained" (the shipped ``words``) or "scratch".
     """
 
     takes: int = 2400

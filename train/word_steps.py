@@ -132,7 +132,7 @@ def _train(plan: Plan, work: Path, number: int) -> None:
         return
     with whole_file(config) as beside:
         beside.write_text(to_toml(_tables(plan, work, number)), encoding="utf-8")
-    start = str(work / f"round-{number - 1}") if number else "commands"
+    start = str(work / f"round-{number - 1}") if number else "words"
     begin = ["--start-from", start] if number or plan.settings.start == "pretrained" else []
     again = ["--overwrite"] if is_run(run) else []
     _run("train", "--data", str(work / "sounds" / "data"), "--config", str(config), "--run", str(run), *begin, *again)
