@@ -29,11 +29,12 @@ from kwspot.train.confusables import NEAREST, confusables, distance, parts, phon
 from kwspot.train.mining import mine
 from kwspot.train.synth import Synthesiser, voices
 from kwspot.train.voice_programs import program_voices
-from kwspot.train.voices import cast
+from kwspot.train.voices import Cast, Speaker, cast
 from kwspot.train.word_folder import clip_ms
 from kwspot.train.word_negatives import is_for_calibration, negative_sounds, negative_speaker
 from kwspot.train.word_noise import room_noise
 from kwspot.train.word_recordings import recorded_takes
+from kwspot.train.word_script import say_all, takes
 
 SMALL = """
 [word]
@@ -352,6 +353,37 @@ def test_the_folder_of_words_is_spoken_and_recorded(
     assert not any(name.startswith(("mbrola", "festival")) for names in voices_of.values() for name in names)
     assert len(folder.clips("validation", ["sea"])) == 2
     assert any(path.name.startswith("rooms") for path in folder.noise_files)
+
+
+def test_what_was_spoken_before_a_kill_is_not_spoken_again(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def say(text: str, rng: np.random.Generator) -> np.ndarray:
+        if len(said) == 25:
+            raise KeyboardInterrupt
+        said.append(text)
+        return rng.integers(-9_000, 9_000, int(rng.integers(2_000, 9_000))).astype(np.int16)
+
+    speakers = [Speaker(f"voice-{k}", str(k), say) for k in range(3)]
+    casts = {"": Cast(espeak=speakers[1:], programs=[], held_espeak=speakers[:1], held_programs=[])}
+
+    def speak(folder: Path, spoken: Path) -> tuple[np.ndarray, dict[str, bytes]]:
+        script = list(takes(folder, ["one", "two"], 30, each=True))
+        lengths = say_all(script, casts, 0.5, 1, spoken)
+        return lengths, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    with pytest.raises(KeyboardInterrupt):
+        speak(tmp_path / "cut", tmp_path / "spoken")
+    kept = len(list((tmp_path / "spoken").glob("*.wav")))
+    assert 20 <= kept <= 25
+    said.clear()
+    said += ["nothing"] * 26  # no more kills
+    lengths, files = speak(tmp_path / "whole", tmp_path / "spoken")
+    assert len(said) - 26 == len(lengths) - kept == 70 - kept
+    again_lengths, again = speak(tmp_path / "at once", tmp_path / "another")
+    assert again == files
+    np.testing.assert_array_equal(again_lengths, lengths)
+    assert 2_000 <= lengths.min() * RATE_HZ <= lengths.max() * RATE_HZ < 9_000
 
 
 def test_mining_ends_when_the_rate_falls_no_more(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.atomic import whole_file
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.normalisation import Normalisation
-from kwspot.train.run_folder import Run
+from kwspot.train.run_folder import Run, is_run
 
 SHIPPED = {path.stem: path for path in sorted(Path(__file__).with_name("weights").glob("*.npz"))}
 """Name → file."""
@@ -51,7 +51,7 @@ def read_start(name: str) -> Start:
     RunError
         If it is no run folder.
     """
-    if name in SHIPPED and not Path(name).is_dir():
+    if name in SHIPPED and not is_run(Path(name)):
         with np.load(SHIPPED[name], allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
         mean, std = (tuple(held.pop(key).tolist()) for key in ("mean", "std"))

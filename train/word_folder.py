@@ -14,10 +14,7 @@ Held-out voices, and speakers of recordings where there are some, are the valida
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +23,19 @@ import numpy as np
 
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.recordings import NOISE_FOLDER
-from kwspot.runtime.wave_file import write_wav
 from kwspot.train.confusables import confusables
-from kwspot.train.synth import SYNTH_RATE_HZ, Synthesiser
+from kwspot.train.synth import Synthesiser
 from kwspot.train.unknown import vocabulary
-from kwspot.train.voices import Cast, at_drawn_level, cast
+from kwspot.train.voices import cast
 from kwspot.train.word_negatives import is_for_calibration, is_marked_wrong, link_all, negative_sounds
 from kwspot.train.word_noise import write_noise, write_rooms
 from kwspot.train.word_recordings import Recorded
+from kwspot.train.word_script import say_all, sentences, takes
 from kwspot.train.word_settings import WordSettings
 
 RECIPE_FILE = "sounds.json"
 NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
 
-_WORKERS = 3
-_TOLD_EVERY = 1000
-_VALIDATION_SHARE = 1 / 6
-_WORDS_OF_SENTENCE = (5, 12)
 # Whose sounds and rhythms differ from each other.
 _LANGUAGES = ("en", "de", "es", "fr", "it", "pl", "pt", "sv")
 # A clip holds all but the slowest takes, with some time around them.
@@ -64,19 +57,10 @@ class Ingredients:
     negatives: Sequence[Path]
 
 
-@dataclass(frozen=True)
-class _Line:
-    """Something to say: where it goes, and by which part of which cast ("" is that of the phrase's language)."""
-
-    folder: Path
-    text: str
-    held: bool
-    number: int
-    language: str = ""
-
-
-def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
+def write_sounds(folder: Path, wanted: Ingredients, spoken: Path) -> dict[str, Any]:
     """Fill an empty folder; returns what ``sounds.json`` says: counts, voices, confusable phrases, the clip's length.
+
+    What is spoken is kept in `spoken` until it may be removed, and what is there is not spoken again.
 
     Raises
     ------
@@ -94,14 +78,16 @@ def write_sounds(folder: Path, wanted: Ingredients) -> dict[str, Any]:
     own = {synthesiser.phonemes(phrase, accent) for phrase in wanted.phrases}
     others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
     script = [
-        *_takes(data, wanted.phrases, settings.takes, each=False),
-        *_takes(data / NEARLY, [text for text, _ in near], settings.takes_of_confusable, each=True),
-        *_takes(data / OTHERS, others, settings.takes_of_word, each=True),
-        *_sentences(folder, others, settings.sentences, wanted.seed),
-        *_sentences(folder, others, settings.foreign_sentences, wanted.seed, foreign),
+        *takes(data, wanted.phrases, settings.takes, each=False),
+        *takes(data / NEARLY, [text for text, _ in near], settings.takes_of_confusable, each=True),
+        *takes(data / OTHERS, others, settings.takes_of_word, each=True),
+        *sentences(folder, others, settings.sentences, wanted.seed),
+        *sentences(folder, others, settings.foreign_sentences, wanted.seed, foreign),
     ]
-    casts = {"": speakers} | {language: cast(synthesiser, language, wanted.seed) for language in foreign}
-    lengths = _say_all(script, casts, settings.programs_share, wanted.seed)
+    casts = {"": speakers} | {
+        language: cast(synthesiser, language, wanted.seed, settings.left_out_voices) for language in foreign
+    }
+    lengths = say_all(script, casts, settings.programs_share, wanted.seed, spoken)
     phrase_ms = 1000 * lengths[: sum(line.folder.parent == data and line.text in wanted.phrases for line in script)]
     write_noise(data / NOISE_FOLDER, folder / "train", wanted.seed)
     counts = _add_recordings(data, wanted) | _add_negatives(folder, wanted)
@@ -136,57 +122,6 @@ def clip_ms(takes_ms: np.ndarray[Any, np.dtype[np.float64]]) -> int:
     wanted = float(np.percentile(takes_ms, _CLIP_PERCENTILE)) + _AROUND_MS
     steps = int(np.ceil((wanted - SHORTEST_CLIP_MS) / _CLIP_STEP_MS))
     return min(SHORTEST_CLIP_MS + max(steps, 0) * _CLIP_STEP_MS, LONGEST_CLIP_MS)
-
-
-def _takes(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[_Line]:
-    """Each text so often to train on, and a share of that by held-out voices.
-
-    With `each` they share one folder, and where a share is less than a take, some texts go without.
-    """
-    held_every = round(1 / _VALIDATION_SHARE)
-    number = 0
-    for text in texts:
-        for _ in range(count):
-            yield _Line(root if each else root / text, text, False, number)
-            number += 1
-            if number % held_every == 0:
-                yield _Line(root if each else root / text, text, True, number)
-
-
-def _sentences(
-    folder: Path, words: Sequence[str], count: int, seed: int, languages: Sequence[str] = ("",)
-) -> Iterator[_Line]:
-    """Running words to train on, and one in five as many to calibrate with, read in each language in turn."""
-    rng = np.random.default_rng([seed, 0x53, len(languages)])
-    for number in range(count + count // 5):
-        text = " ".join(rng.choice(words, int(rng.integers(*_WORDS_OF_SENTENCE))))
-        held, language = number >= count, languages[number % len(languages)]
-        yield _Line(folder / ("calibrate" if held else "train"), text, held, number, language)
-
-
-def _say_all(
-    script: Sequence[_Line], casts: Mapping[str, Cast], programs_share: float, seed: int
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Speak and write every line; returns how many seconds each lasts, float64 (lines,)."""
-    for place in {line.folder for line in script}:
-        place.mkdir(parents=True, exist_ok=True)
-
-    def say(index: int) -> float:
-        line, rng = script[index], np.random.default_rng([seed, 0x5A, index])
-        speaker = casts[line.language].draw(rng, held=line.held, programs_share=programs_share)
-        sound = at_drawn_level(speaker.say(line.text, rng), rng)
-        write_wav(line.folder / f"{line.language}{speaker.name}_nohash_{line.number}.wav", sound, SYNTH_RATE_HZ)
-        return len(sound) / SYNTH_RATE_HZ
-
-    pool, lengths, started = ThreadPoolExecutor(_WORKERS), np.empty(len(script)), time.monotonic()
-    try:
-        for index, lengths[index] in enumerate(pool.map(say, range(len(script)))):
-            if (index + 1) % _TOLD_EVERY == 0 or index + 1 == len(script):
-                left_s = (len(script) - index - 1) * (time.monotonic() - started) / (index + 1)
-                print(f"spoken {index + 1} of {len(script)}  {left_s:.0f} s left", file=sys.stderr, flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return lengths
 
 
 def _add_recordings(data: Path, wanted: Ingredients) -> dict[str, int]:

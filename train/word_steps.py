@@ -119,8 +119,10 @@ def _speak(plan: Plan, sounds: Path) -> None:
     wanted = Ingredients(plan.phrases, plan.language, plan.seed, plan.settings, recorded, plan.negatives)
     for half_made in sounds.parent.glob(".sounds.*"):  # by one that was killed
         shutil.rmtree(half_made)
+    spoken = sounds.with_name("spoken")
     with whole_folder(sounds) as folder:
-        recipe = write_sounds(folder, wanted)
+        recipe = write_sounds(folder, wanted, spoken)
+    shutil.rmtree(spoken)
     programs = ", ".join(recipe["programs"]) or "no other program was found"
     print(f"voices: espeak-ng, {programs}; clips of {recipe['clip_ms']} ms; {recipe['counts']}", file=sys.stderr)
 
