@@ -20,7 +20,7 @@ TIME_S = np.arange(RATE_HZ) / RATE_HZ
 
 
 def tone(frequency_hz: float) -> np.ndarray:
-    return np.sin(2 * np.pi * frequency_hz * TIME_S)
+    return np.sin(2 * np.pi * frequency_hz * TIME_S).astype(np.float32)
 
 
 def peak_hz(sound: np.ndarray) -> float:
@@ -37,10 +37,10 @@ def word(frequency_hz: float, start_s: float, end_s: float, background: float = 
 @pytest.mark.parametrize("factor", [0.88, 1.0, 1.14])
 def test_speed_moves_the_pitch_and_keeps_the_middle(factor):
     assert peak_hz(effects.resampled(tone(500), factor)) == pytest.approx(500 * factor, abs=3)
-    pulse = np.zeros(1_001)
+    pulse = np.zeros(1_001, np.float32)
     pulse[500] = 1.0
     assert effects.resampled(pulse, factor).argmax() == 500
-    np.testing.assert_allclose(effects.resampled(tone(500), 1.0), tone(500), atol=1e-12)
+    np.testing.assert_allclose(effects.resampled(tone(500), 1.0), tone(500), atol=1e-6)
 
 
 def test_the_equaliser_gives_each_band_its_gain_and_no_delay():
@@ -55,18 +55,9 @@ def test_a_room_keeps_the_direct_sound_and_decays_by_60_db():
     assert response[0] == 1.0
     energy_db = 10 * np.log10(np.convolve(response[1:] ** 2, np.ones(400) / 400, "valid"))
     assert energy_db[-1] - energy_db[0] == pytest.approx(-60 * (len(energy_db) / len(response)), abs=4)
-    pulse = np.zeros(8_000)
+    pulse = np.zeros(8_000, np.float32)
     pulse[100] = 1.0
-    np.testing.assert_allclose(effects.filtered(pulse, response)[100 : 100 + 4_000], response[:4_000], atol=1e-9)
-
-
-@pytest.mark.parametrize("least", [1, 2, 3, 15_840, 16_384, 22_239, 24_576, 24_577])
-def test_fft_sizes_are_long_enough_and_quick(least):
-    size = effects._fft_size(least)
-    assert least <= size < 2 * least or least <= 2
-    while size % 2 == 0:
-        size //= 2
-    assert size in (1, 3)
+    np.testing.assert_allclose(effects.filtered(pulse, response)[100 : 100 + 4_000], response[:4_000], atol=1e-6)
 
 
 def test_masks_set_one_stretch_and_one_band_to_the_mean():

@@ -1,19 +1,23 @@
 """What is done to the sound of a training clip, so that no epoch hears the same one twice.
 
-Sound is float64 of shape (n,), full scale ±1, until it is rounded at the end.
+Sound is float32 of shape (n,), full scale ±1, until it is rounded at the end:
+512 times finer than int16 at full scale, and twice as quick as float64.
 """
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft  # of float32 in float32, and several times as quick as numpy's
 
 from kwspot.runtime.sound_files import to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
 from kwspot.train.config_tables import AugmentConfig
 from kwspot.train.noise import NoiseBank, rms
 
-Sound = NDArray[np.float64]
+Sound = NDArray[np.float32]
 
 _BANDS_HZ = (0.0, 150.0, 400.0, 800.0, 1600.0, 3200.0, 5600.0, 8000.0)
 # From a furnished room to a hall, and how loud its answer is beside the direct sound.
@@ -53,36 +57,40 @@ def resampled(sound: Sound, factor: float) -> Sound:
     samples and zeros beyond the ends. One step for speed and pitch, as a tape played faster."""
     middle = (len(sound) - 1) / 2
     places = np.arange(len(sound))
-    return np.interp(middle + (places - middle) * factor, places, sound, left=0.0, right=0.0)
+    return np.interp(middle + (places - middle) * factor, places, sound, left=0.0, right=0.0).astype(np.float32)
 
 
-def filtered(sound: Sound, response: NDArray[np.float64]) -> Sound:
-    """Through an impulse response, float64 (m,), cut to the length of the sound."""
-    size = _fft_size(len(sound) + len(response) - 1)
-    return np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size), size)[: len(sound)]
+def filtered(sound: Sound, response: Sound) -> Sound:
+    """Through an impulse response, float32 (m,), cut to the length of the sound."""
+    size = fft.next_fast_len(len(sound) + len(response) - 1, real=True)
+    return fft.irfft(fft.rfft(sound, size) * fft.rfft(response, size), size)[: len(sound)]
 
 
 def equalised(sound: Sound, gains_db: NDArray[np.float64], rate_hz: int) -> Sound:
     """Another microphone: gains at `_BANDS_HZ`, float64 (8,), straight lines between them; zero phase."""
-    size = _fft_size(len(sound))
-    frequency = np.fft.rfftfreq(size, 1 / rate_hz)
-    gains = 10 ** (np.interp(frequency, _BANDS_HZ, gains_db) / 20)
-    return np.fft.irfft(np.fft.rfft(sound, size) * gains, size)[: len(sound)]
+    size = fft.next_fast_len(len(sound), real=True)
+    band, share = _between_bands(size, rate_hz)
+    nepers = (gains_db * (np.log(10) / 20)).astype(np.float32)
+    gains = np.exp(nepers[band] + share * np.append(np.diff(nepers), np.float32(0))[band])
+    return fft.irfft(fft.rfft(sound, size) * gains, size)[: len(sound)]
 
 
-def _fft_size(least: int) -> int:
-    """The smallest of 2**k and 3 * 2**k that is at least so much: other lengths can cost ten times as much."""
-    power = 1 << (least - 1).bit_length()
-    return 3 * power // 4 if 3 * power // 4 >= least else power
+@functools.lru_cache(maxsize=8)
+def _between_bands(size: int, rate_hz: int) -> tuple[NDArray[np.intp], Sound]:
+    """For each frequency of an FFT the band at or below it, and how far it is on the way to the next."""
+    place = np.interp(np.fft.rfftfreq(size, 1 / rate_hz), _BANDS_HZ, np.arange(len(_BANDS_HZ)))
+    band = place.astype(np.intp)
+    return band, (place - band).astype(np.float32)
 
 
-def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A simple room, float64 (n,): the direct sound, then noise whose amplitude falls by 60 dB in `decay_s`.
+def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Generator) -> Sound:
+    """A simple room, float32 (n,): the direct sound, then noise whose amplitude falls by 60 dB in `decay_s`.
 
     Polack's model: J. D. Polack, doctoral thesis, Le Mans, 1988.
     """
-    time_s = np.arange(round(decay_s * rate_hz)) / rate_hz
-    response = level * rng.standard_normal(len(time_s)) * np.exp(-np.log(1000) * time_s / decay_s)
+    length = round(decay_s * rate_hz)
+    decay = np.exp(np.arange(length, dtype=np.float32) * np.float32(-np.log(1000) / (decay_s * rate_hz)))
+    response = rng.standard_normal(length, dtype=np.float32) * decay * np.float32(level)
     response[0] = 1.0
     return response
 
@@ -106,7 +114,7 @@ def augment(
     samples: NDArray[np.int16], config: AugmentConfig, noise: NoiseBank, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
     """One clip, int16 (n,): another speed, place, microphone, room and level, and noise, as drawn from `rng`."""
-    sound = samples / INT16_FULL_SCALE
+    sound = samples.astype(np.float32) / INT16_FULL_SCALE
     if config.speed_share > 0 and rng.random() < config.speed_share:
         sound = resampled(sound, rng.uniform(*config.speed))
     if config.time_shift_ms > 0:
@@ -118,7 +126,7 @@ def augment(
         room = room_response(rate_hz, rng.uniform(*_ROOM_DECAY_S), rng.uniform(*_ROOM_LEVEL), rng)
         sound = filtered(sound, room)
     if config.noise_share > 0 and rng.random() < config.noise_share:
-        crop = noise.crop(rng, len(sound)) / INT16_FULL_SCALE
+        crop = noise.crop(rng, len(sound)).astype(np.float32) / INT16_FULL_SCALE
         sound = mixed(sound, crop, rng.uniform(*config.noise_snr_db))
     if config.gain_db != (0.0, 0.0):
         sound = amplified(sound, rng.uniform(*config.gain_db))

@@ -27,6 +27,7 @@ from kwspot.runtime.errors import RunError
 from kwspot.train.averaging import Average
 from kwspot.train.backend import keras
 from kwspot.train.config_tables import TrainingConfig
+from kwspot.train.fused_norm import with_fused_norms
 from kwspot.train.pipeline import Batch, Frames
 from kwspot.train.run_folder import CHECKPOINT_FOLDER, History, write_history
 
@@ -90,7 +91,7 @@ def compiled(model: Any, training: TrainingConfig, examples: int) -> Any:
     optimizer = keras.optimizers.AdamW(rate, weight_decay=training.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing)
-    model.compile(optimizer, loss, metrics=["accuracy"])
+    with_fused_norms(model).compile(optimizer, loss, metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
     return model
 

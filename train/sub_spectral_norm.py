@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.train.backend import keras
+from kwspot.train.backend import keras, tensorflow
 from kwspot.train.model_blocks import MOMENTUM
 
 ops = keras.ops
@@ -53,22 +53,15 @@ class SubSpectralNorm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
         """Normalise by the batch in training, else by the running statistics."""
         _, frames, frequencies, channels = x.shape
         rows = ops.reshape(x, (-1, frequencies * channels))  # each column (f, c): sums over rows are quick
-        mean, variance = self.moving_mean, self.moving_variance
         if training:
-            mean, square = self._of_bands(ops.mean(rows, axis=0)), self._of_bands(ops.mean(rows * rows, axis=0))
-            variance = ops.maximum(square - mean * mean, 0)
+            rows, mean, variance = _normalised(rows, self.gamma.value, self.beta.value)
             for running, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 running.assign(MOMENTUM * running + (1 - MOMENTUM) * now)
-        scale = self.gamma * ops.rsqrt(variance + _EPSILON)
-        offset = self.beta - mean * scale
-        shape = (self.bands, frequencies // self.bands, channels)
-        scale, offset = (ops.reshape(ops.broadcast_to(w, shape), (-1,)) for w in (scale, offset))
-        return ops.reshape(rows * scale + offset, (-1, frames, frequencies, channels))
-
-    def _of_bands(self, columns: Any) -> Any:
-        """Means of columns, (F · C), as those of sub-bands, (bands, 1, C)."""
-        shape = (self.bands, -1, self.gamma.shape[-1])
-        return ops.mean(ops.reshape(columns, shape), axis=1, keepdims=True)
+        else:
+            scale = self.gamma * ops.rsqrt(self.moving_variance + _EPSILON)
+            offset = self.beta - self.moving_mean * scale
+            rows = rows * _columns(scale, frequencies) + _columns(offset, frequencies)
+        return ops.reshape(rows, (-1, frames, frequencies, channels))
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """That of the input."""
@@ -80,3 +73,42 @@ class SubSpectralNorm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
         scale = gamma / np.sqrt(variance + _EPSILON)
         rows = frequencies // self.bands
         return np.repeat(scale, rows, axis=0), np.repeat(beta - mean * scale, rows, axis=0)
+
+
+@tensorflow.custom_gradient  # type: ignore[untyped-decorator]  # TensorFlow has no types
+def _normalised(rows: Any, gamma: Any, beta: Any) -> Any:
+    """Columns (N, F · C) by the statistics of their sub-bands, and these: mean and variance, (bands, 1, C) each.
+
+    The gradient is written out, for what TensorFlow derives from the formula
+    goes over the rows once for each of its steps. The statistics have none.
+    """
+    bands, _, channels = gamma.shape
+    frequencies = rows.shape[1] // channels
+    ones = tensorflow.ones((1, tensorflow.shape(rows)[0]))  # a product with them is the quickest sum of columns
+    values = tensorflow.cast(tensorflow.shape(rows)[0] * (frequencies // bands), rows.dtype)
+
+    def sums(columns: Any) -> Any:
+        """Of sub-bands, (bands, 1, C)."""
+        return tensorflow.reduce_sum(tensorflow.reshape(ones @ columns, (bands, -1, channels)), axis=1, keepdims=True)
+
+    mean = sums(rows) / values
+    variance = tensorflow.maximum(sums(rows * rows) / values - mean * mean, 0)
+    inverse = tensorflow.math.rsqrt(variance + _EPSILON)
+    scale = gamma * inverse
+    outputs = rows * _columns(scale, frequencies) + _columns(beta - mean * scale, frequencies)
+
+    def gradient(of_outputs: Any, *_: Any) -> tuple[Any, Any, Any]:
+        of_beta = sums(of_outputs)
+        of_gamma = (sums(of_outputs * rows) - mean * of_beta) * inverse
+        slope = scale * inverse * of_gamma / values
+        level = slope * mean - scale * of_beta / values
+        of_rows = of_outputs * _columns(scale, frequencies) - rows * _columns(slope, frequencies)
+        return of_rows + _columns(level, frequencies), of_gamma, of_beta
+
+    return (outputs, mean, variance), gradient
+
+
+def _columns(of_bands: Any, frequencies: int) -> Any:
+    """(bands, 1, C), the same for each frequency of a sub-band → (F · C)."""
+    bands, _, channels = of_bands.shape
+    return ops.reshape(ops.broadcast_to(of_bands, (bands, frequencies // bands, channels)), (-1,))
