@@ -169,3 +169,10 @@ def test_each_source_is_scored(
     assert "| words |" in capsys.readouterr().out
     with pytest.raises(DataFolderError, match="kwspot data left-out"):
         left_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "nothing")])
+
+
+def test_another_network_takes_no_options_of_the_bases(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "commands"\n[model]\nname = "ds-cnn"\nblocks = 2\n')
+    assert load_config(tmp_path / "mine.toml").model.options == {"blocks": 2}
+    (tmp_path / "mine.toml").write_text('base = "commands"\n[model]\nname = "tc-cnn"\nblocks = 2\n')
+    assert load_config(tmp_path / "mine.toml").model.options == {**load_preset("commands").model.options, "blocks": 2}

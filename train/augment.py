@@ -17,7 +17,7 @@ from kwspot.runtime.spec import INT16_FULL_SCALE
 from kwspot.train.config_tables import AugmentConfig
 from kwspot.train.noise import NoiseBank, rms
 
-Sound = NDArray[np.float32]
+Sound = NDArray[np.floating]
 
 _BANDS_HZ = (0.0, 150.0, 400.0, 800.0, 1600.0, 3200.0, 5600.0, 8000.0)
 # From a furnished room to a hall, and how loud its answer is beside the direct sound.
@@ -114,7 +114,7 @@ def augment(
     samples: NDArray[np.int16], config: AugmentConfig, noise: NoiseBank, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
     """One clip, int16 (n,): another speed, place, microphone, room and level, and noise, as drawn from `rng`."""
-    sound = samples.astype(np.float32) / INT16_FULL_SCALE
+    sound: Sound = samples.astype(np.float32) / INT16_FULL_SCALE
     if config.speed_share > 0 and rng.random() < config.speed_share:
         sound = resampled(sound, rng.uniform(*config.speed))
     if config.time_shift_ms > 0:

@@ -127,4 +127,6 @@ def _with_base(values: dict[str, Any]) -> dict[str, Any]:
     under = _read_toml(PRESETS / f"{name}.toml")
     demand("base" not in under, "base", name, "a preset that has no base itself")
     tables = {key: table for key, table in values.items() if isinstance(table, Mapping)}
+    if tables.get("model", {}).get("name", under["model"]["name"]) != under["model"]["name"]:
+        del under["model"]  # another network has other options
     return {**under, **values, **{key: {**under.get(key, {}), **table} for key, table in tables.items()}}
