@@ -8,7 +8,8 @@ Clips of one part of a data folder become a stream with gaps of faint noise. A
 window bundle runs at every hop that is asked for, a stream bundle at its own:
 give one for each hop. The delay of a word is from its end to the ``at_sample``
 of its detection. The end of a word is the end of the last 10 ms of its clip
-that are less than 20 dB below the loudest 10 ms.
+that are less than 20 dB below the loudest 10 ms. Each run is also compared with
+the first, word by word: `lost` heard by that alone, `won` by this alone.
 """
 
 from __future__ import annotations
@@ -80,29 +81,30 @@ def stream_of(
 
 
 def score(found: Sequence[tuple[str, int]], words: Sequence[Word], rate_hz: int) -> dict[str, Any]:
-    """Misses, detections that are no word's, and the delays of the others in ms.
+    """Misses, detections that are no word's, the delays of the others in ms, and the places of the words heard.
 
     Each detection belongs to one word at the most, the first that it fits.
     """
-    left = list(words)
-    delays_ms: list[float] = []
+    heard: dict[int, float] = {}
     others = 0
     for label, at_sample in found:
-        for word in left:
-            if label == word.label and word.clip_start < at_sample <= word.clip_end + GRACE_S * rate_hz:
-                left.remove(word)
-                delays_ms.append(1000 * (at_sample - word.word_end) / rate_hz)
+        for place, word in enumerate(words):
+            inside = word.clip_start < at_sample <= word.clip_end + GRACE_S * rate_hz
+            if inside and label == word.label and place not in heard:
+                heard[place] = 1000 * (at_sample - word.word_end) / rate_hz
                 break
         else:
             others += 1
+    delays_ms = list(heard.values())
     return {
         "words": len(words),
-        "missed": len(left),
+        "missed": len(words) - len(heard),
         "false_or_wrong": others,
         "delay_ms": {
             "median": float(np.median(delays_ms)) if delays_ms else None,
             "p95": float(np.percentile(delays_ms, 95)) if delays_ms else None,
         },
+        "heard": sorted(heard),
     }
 
 
@@ -119,10 +121,13 @@ def at_hop(bundle: Bundle, hop_ms: float) -> Bundle:
     )
 
 
-def run(bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], engine: str | None) -> dict[str, Any]:
-    """One of the ``runs`` of the schema ``kwspot.hops/1``."""
+def run(
+    bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], engine: str | None, threshold: float | None
+) -> dict[str, Any]:
+    """One of the ``runs`` of the schema ``kwspot.hops/1``, but for what another loses and wins."""
     rate_hz = bundle.manifest.features.sample_rate_hz
-    spotter = KeywordSpotter(bundle, engine=engine)
+    thresholds = None if threshold is None else dict.fromkeys(bundle.manifest.words, threshold)
+    spotter = KeywordSpotter(bundle, engine=engine, thresholds=thresholds)
     found: list[tuple[str, int]] = []
     start = time.process_time()
     for place in range(0, len(sound), BLOCK_SAMPLES):
@@ -145,6 +150,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--part", default="validation", help="train, validation, test or all (default: validation)")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of stream (default: %(default)g)")
     parser.add_argument("--hops-ms", default="20,40,60,80,100", metavar="MS,…", help="of window bundles (%(default)s)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="of every word (default: the bundle's own)")
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
@@ -165,21 +171,30 @@ def main(argv: Sequence[str]) -> int:
     clips = folder.clips(args.part, [word for word in first.words if (folder.root / word).is_dir()])
     sound, words = stream_of(clips, minutes=args.minutes, rate_hz=rate_hz)
     runs = [
-        run(one, sound, words, args.engine)
+        run(one, sound, words, args.engine, args.threshold)
         for bundle in bundles
         for one in ([at_hop(bundle, ms) for ms in hops_ms] if bundle.manifest.kind == "window" else [bundle])
     ]
+    first_heard = set(runs[0]["heard"])
+    for one in runs:
+        heard = set(one.pop("heard"))
+        one["lost"], one["won"] = (
+            [[words[place].label, words[place].clip_start / rate_hz] for place in sorted(places)]
+            for places in (first_heard - heard, heard - first_heard)
+        )
     values = result(SCHEMA, bundles[0], {"minutes": len(sound) / rate_hz / 60, "runs": runs})
     write_json(values, args.json)
     out = table_stream(args.json)
     print(
-        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'other':>7}{'delay ms':>10}{'p95':>7}{'CPU s/h':>9}",
+        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'lost':>6}{'won':>5}{'other':>7}{'delay ms':>10}{'p95':>7}"
+        f"{'CPU s/h':>9}",
         file=out,
     )
     for one in runs:
         median, p95 = ("-" if ms is None else f"{ms:.0f}" for ms in one["delay_ms"].values())
         print(
-            f"{one['bundle']:18}{one['hop_ms']:7g}{one['words']:7}{one['missed']:8}{one['false_or_wrong']:7}"
+            f"{one['bundle']:18}{one['hop_ms']:7g}{one['words']:7}{one['missed']:8}"
+            f"{len(one['lost']):6}{len(one['won']):5}{one['false_or_wrong']:7}"
             f"{median:>10}{p95:>7}{one['cpu_s_per_hour']:9.2f}",
             file=out,
         )

@@ -27,7 +27,7 @@ def test_misses_wrong_ones_and_delays():
     found = [("low", 9_600), ("low", 11_200), ("low", 40_000)]
     scored = hops.score(found, words, 16_000)
     assert scored == {
-        "words": 2, "missed": 1, "false_or_wrong": 2, "delay_ms": {"median": 100.0, "p95": 100.0}
+        "words": 2, "missed": 1, "false_or_wrong": 2, "delay_ms": {"median": 100.0, "p95": 100.0}, "heard": [0]
     }  # fmt: skip
     assert hops.score([], words, 16_000)["delay_ms"] == {"median": None, "p95": None}
 
@@ -43,7 +43,23 @@ def test_every_hop_has_its_row(tiny_bundle, tone_folder, tmp_path, capsys):
         assert run["missed"] <= 0.2 * run["words"]
         assert -300 < run["delay_ms"]["median"] <= run["delay_ms"]["p95"] < 1000
     assert values["runs"][1]["cpu_s_per_hour"] > 0
+    assert [values["runs"][0][key] for key in ("lost", "won")] == [[], []]
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_words_lost_and_won_are_those_that_the_first_alone_hears_and_this_alone(tiny_bundle, tone_folder, tmp_path):
+    target = tmp_path / "hops.json"
+    arguments = [str(tiny_bundle.path), "--data", str(tone_folder), "--part", "test", "--minutes", "0.7"]
+    missed = {}
+    for threshold in ("0.5", "0.999"):
+        assert hops.main([*arguments, "--hops-ms", "20,60", "--threshold", threshold, "--json", str(target)]) == 0
+        first, other = json.loads(target.read_text())["runs"]
+        assert other["missed"] - first["missed"] == len(other["lost"]) - len(other["won"])
+        for label, start_s in (*other["lost"], *other["won"]):
+            assert label in ("low", "high")
+            assert 0 < start_s < 45
+        missed[threshold] = first["missed"]
+    assert missed["0.999"] > missed["0.5"]  # or the option would do nothing
 
 
 def test_mistakes(tiny_bundle, tone_folder, capsys):
