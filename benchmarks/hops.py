@@ -186,8 +186,8 @@ def main(argv: Sequence[str]) -> int:
     write_json(values, args.json)
     out = table_stream(args.json)
     print(
-        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'lost':>6}{'won':>5}{'other':>7}{'delay ms':>10}{'p95':>7}"
-        f"{'CPU s/h':>9}",
+        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'lost':>6}{'won':>5}{'other':>7}"
+        f"{'delay ms':>10}{'p95':>7}{'CPU s/h':>9}",
         file=out,
     )
     for one in runs:
