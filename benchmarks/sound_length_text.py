@@ -79,6 +79,8 @@ def draw(rows: Sequence[Row], target: Path) -> None:
         axes.set(title=title, xlabel="seconds of sound", xticks=sorted({row["seconds"] for row in rows}))
         axes.spines[["top", "right"]].set_visible(False)
     cost.set_yscale("log")
+    for which in (cost.yaxis.set_major_formatter, cost.yaxis.set_minor_formatter):
+        which("{x:g}")  # 400, not 4 × 10²
     accuracy.legend(frameon=False)
     with whole_file(target) as path:
         figure.savefig(path, format="png", dpi=110)
