@@ -39,6 +39,7 @@ MAY_USE = {
         "tensorflow",
         "librosa",
         "matplotlib",
+        "scipy",
         "soundfile",
         "soxr",
         "espeakng_loader",
