@@ -18,7 +18,7 @@ def jack(tmp_path):
         server.start()
         yield server
     finally:
-        server.kill()
+        server.stop()
 
 
 @pytest.fixture(scope="module")
