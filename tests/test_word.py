@@ -289,6 +289,30 @@ def test_mbrola_speaks_with_those_that_are_installed(tmp_path: Path, monkeypatch
     assert [voice.name for voice in program_voices("en")] == ["mbrola-de4-en", "mbrola-us1"]
 
 
+def test_rhvoice_speaks_with_those_of_the_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(
+        tmp_path,
+        "RHVoice-test",
+        "import sys, wave\n"
+        "said = sys.stdin.read()\n"
+        "assert said == 'computer', said\n"
+        "assert sys.argv[1:3] == ['-p', 'alan'], sys.argv\n"
+        "file = wave.open(sys.argv[sys.argv.index('-o') + 1], 'wb')\n"
+        "file.setnchannels(1); file.setsampwidth(2); file.setframerate(24000)\n"
+        "file.writeframes(bytes(3200) + b'\\0\\x20' * 2400 + bytes(3200))\n",
+    )
+    only_on_path(monkeypatch, tmp_path)
+    monkeypatch.setattr("kwspot.train.voice_programs._RHVOICE_ROOT", tmp_path / "voices")
+    for name, language in (("alan", "English"), ("anna", "Russian"), ("slt", "English")):
+        (tmp_path / "voices" / name).mkdir(parents=True)
+        (tmp_path / "voices" / name / "voice.info").write_text(f"name={name.title()}\nlanguage={language}\n")
+    assert [voice.name for voice in program_voices("en")] == ["rhvoice-alan", "rhvoice-slt"]
+    assert [voice.name for voice in program_voices("ru")] == ["rhvoice-anna"]
+    assert program_voices("de") == []
+    said = program_voices("en")[0].say("computer", np.random.default_rng(1))
+    assert abs(len(said) - 1600) < 160  # at 16 kHz, without the silence around it
+
+
 def test_noise_sounds_like_the_quiet_parts_of_a_recording() -> None:
     rng = np.random.default_rng(3)
     hum = 40 * np.sin(2 * np.pi * 500 * np.arange(3 * RATE_HZ) / RATE_HZ)

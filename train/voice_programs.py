@@ -1,4 +1,4 @@
-"""Programs that speak, found on PATH: flite, festival, pico, espeak-ng with MBROLA's voices, piper.
+"""Programs that speak, found on PATH: flite, festival, pico, RHVoice, espeak-ng with MBROLA's voices, piper.
 
 Each takes a text and a voice, draws rate and pitch where it has such settings,
 and writes a WAV file, which is read back at 16 kHz without the silence around it.
@@ -46,6 +46,17 @@ _FESTIVAL_ROOTS = (Path("/usr/share/festival/voices"), Path("/usr/local/share/fe
 # All speak faster than people who say one word (see voices.py).
 _FESTIVAL_STRETCH = (1.0, 2.0)
 _PICO_VOICES = ("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT")
+_RHVOICE = "RHVoice-test"
+_RHVOICE_ROOT = Path("/usr/share/RHVoice/voices")
+_RHVOICE_LANGUAGES = {
+    "en": "English",
+    "eo": "Esperanto",
+    "pl": "Polish",
+    "pt": "Brazilian-Portuguese",
+    "ru": "Russian",
+    "sq": "Albanian",
+    "uk": "Ukrainian",
+}
 _MBROLA_ROOT = Path("/usr/share/mbrola")
 
 
@@ -66,6 +77,8 @@ def program_voices(language: str) -> list[ProgramVoice]:
         found += [_festival(name) for name in _festival_voices(language)]
     if shutil.which("pico2wave"):
         found += [_voice("pico", name, _pico) for name in _PICO_VOICES if name.startswith(f"{language}-")]
+    if shutil.which(_RHVOICE):
+        found += [_voice("rhvoice", name, _rhvoice) for name in _rhvoice_voices(language)]
     if shutil.which("mbrola") and shutil.which("espeak-ng"):
         found += [_voice("mbrola", name, _mbrola) for name in _mbrola_voices(language)]
     if shutil.which("piper") and PIPER_FOLDER in os.environ:
@@ -149,6 +162,18 @@ def _pico(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[l
     speed, pitch = rng.integers(45, 105), rng.integers(70, 140)
     said = f"<speed level='{speed}'><pitch level='{pitch}'>{escape(text)}</pitch></speed>"
     return ["pico2wave", "-l", voice, "-w", str(wav), said], ""
+
+
+def _rhvoice_voices(language: str) -> list[str]:
+    """Those whose own language it is."""
+    told = f"language={_RHVOICE_LANGUAGES.get(language)}"
+    infos = _RHVOICE_ROOT.glob("*/voice.info")
+    return sorted(info.parent.name for info in infos if told in info.read_text(encoding="utf-8").splitlines())
+
+
+def _rhvoice(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
+    rate, pitch = str(rng.integers(25, 90)), str(rng.integers(75, 130))
+    return [_RHVOICE, "-p", voice, "-r", rate, "-t", pitch, "-o", str(wav)], text
 
 
 def _mbrola_voices(language: str) -> list[str]:
