@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.bundle import Bundle, Manifest
-from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.decision import Decision, Detection
 from kwspot.runtime.engines import open_engine
-from kwspot.runtime.features import StreamingMfcc
+from kwspot.runtime.scoring import Scoring
 
 AFTER_S = 1.0
 """So long after the end of a take a detection still belongs to it."""
@@ -51,8 +50,7 @@ class StreamScores:
         self._rate_hz = bundle.manifest.features.sample_rate_hz
         opened = open_engine(bundle, engine)
         self.engine_name = opened.name
-        self._features = StreamingMfcc(bundle.manifest.features, group=bundle.manifest.inference_hop_frames)
-        self._classifier = open_classifier(bundle.manifest, opened)
+        self._scoring = Scoring(bundle, opened)
 
     def push(self, sound: NDArray[np.int16]) -> Scored:
         """The scores that a stretch of sound, int16 (n,), completes; what comes next goes on after it."""
@@ -60,7 +58,7 @@ class StreamScores:
         scores: list[NDArray[np.float32]] = []
         block = _BLOCK_S * self._rate_hz
         for start in range(0, len(sound), block):
-            for frames_seen, said in self._classifier.push(self._features.push(sound[start : start + block])):
+            for frames_seen, said in self._scoring.push(sound[start : start + block]):
                 at.append(self._manifest.features.samples_in(frames_seen))
                 scores.append(said)
         shape = (-1, len(self._manifest.labels))
@@ -74,8 +72,7 @@ class StreamScores:
         number
             Of the sound in its list: where it begins between two hops follows from it.
         """
-        self._features.reset()
-        self._classifier.reset()
+        self._scoring.reset()
         lead = np.zeros(number * _PHASE_STEP % self._manifest.inference_hop_samples, np.int16)
         tail = np.zeros(round(AFTER_S * self._rate_hz), np.int16)
         return self.push(np.concatenate([lead, sound, tail]))

@@ -33,6 +33,13 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "no int8-tflite model"
     if (manifest.kind == "stream") != bool(manifest.states):
         yield f"kind {manifest.kind!r} with {len(manifest.states)} states"
+    if (manifest.second_look is not None) != (manifest.format_version == 2):
+        yield f"format {manifest.format_version} with{'out' * (manifest.second_look is None)} a second look"
+    if manifest.second_look is not None:
+        if not 0 < manifest.second_look.gate < 1:
+            yield f"the second look's gate {manifest.second_look.gate} is not between 0 and 1"
+        if len(manifest.second_look.scores) != count:
+            yield f"the second look has {len(manifest.second_look.scores)} scores, expected {count}"
     for form, model in manifest.models.items():
         if manifest.kind == "stream":
             yield from _state_faults(form, model, manifest)

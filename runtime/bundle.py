@@ -23,8 +23,11 @@ from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 
 FORMAT_VERSION = 1
+WITH_SECOND_LOOK = 2
+"""The format of a bundle with a second look: a kit that does not know of it would fire on everything suspected."""
 MANIFEST_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"
+SECOND_LOOK_FILE = "second-look.npz"
 SHIPPED = Path(__file__).with_name("bundles")
 
 MODEL_FILES = {
@@ -76,6 +79,21 @@ class StatePair:
     output: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class SecondLookInfo:
+    """What looks again where the model gives a word `gate` or more (:mod:`kwspot.runtime.second_look`); `scores` are
+    those of one golden sound."""
+
+    sha256: str
+    gate: float
+    scores: tuple[float, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SecondLookInfo:
+        """From the values in ``bundle.json``."""
+        return cls(**{**values, "scores": tuple(values["scores"])})
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """All that ``bundle.json`` says.
@@ -108,6 +126,7 @@ class Manifest:
     states: tuple[StatePair, ...] = ()
     calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What ``kwspot calibrate`` measured to choose the thresholds; empty where it never ran."""
+    second_look: SecondLookInfo | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -132,6 +151,7 @@ class Manifest:
             values[key] = values[key].to_dict()
         values["models"] = {form: dataclasses.asdict(model) for form, model in self.models.items()}
         values["states"] = [dataclasses.asdict(pair) for pair in self.states]
+        values["second_look"] = None if self.second_look is None else dataclasses.asdict(self.second_look)
         return json.dumps({"format_version": values.pop("format_version"), **values}, indent=1) + "\n"
 
     @classmethod
@@ -147,6 +167,7 @@ class Manifest:
                 "decision": DecisionSettings(**values["decision"]),
                 "models": {form: ModelFile.from_dict(model) for form, model in values["models"].items()},
                 "states": tuple(StatePair(**pair) for pair in values.get("states", ())),
+                "second_look": SecondLookInfo.from_dict(look) if (look := values.get("second_look")) else None,
             }
         )
 
@@ -169,6 +190,13 @@ class Bundle:
     def golden_bytes(self) -> bytes:
         """The golden vectors (see :mod:`kwspot.runtime.golden`)."""
         return _verified(self.path / GOLDEN_FILE, self.manifest.golden_sha256)
+
+    def second_look_bytes(self) -> bytes:
+        """The weights of the second look (see :mod:`kwspot.runtime.second_look`)."""
+        look = self.manifest.second_look
+        if look is None:
+            raise BundleError(f"{self.path} has no second look")
+        return _verified(self.path / SECOND_LOOK_FILE, look.sha256)
 
 
 def _python_sha256() -> Callable[[bytes], Any]:
@@ -233,9 +261,10 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         version = values["format_version"]
     except (ValueError, TypeError, KeyError):
         raise BundleError(f"{folder / MANIFEST_FILE} is not a bundle's manifest; export the bundle again") from None
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, WITH_SECOND_LOOK):
         raise BundleVersionError(
-            f"{folder} is of bundle format {version!r}; this kwspot reads format {FORMAT_VERSION}: "
+            f"{folder} is of bundle format {version!r}; this kwspot reads formats {FORMAT_VERSION} and "
+            f"{WITH_SECOND_LOOK}: "
             f"export it again, or install the version that wrote it ({values.get('versions', {}).get('kwspot', '?')})"
         )
     try:
@@ -251,4 +280,6 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     for form in manifest.models:
         bundle.model_bytes(form)
     bundle.golden_bytes()
+    if manifest.second_look is not None:
+        bundle.second_look_bytes()
     return bundle

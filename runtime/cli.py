@@ -14,6 +14,7 @@ COMMANDS = {
     "finetune": ("kwspot.train.finetune_cli", "train a run on for a few epochs, in int8 or in float"),
     "compare": ("kwspot.train.compare_cli", "show several training runs side by side"),
     "export": ("kwspot.export.export_cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
+    "second-look": ("kwspot.train.second_look_cli", "let a bundle look again at what it suspects"),
     "word": ("kwspot.train.word_cli", "make a bundle that hears phrases of your own"),
     "calibrate": ("kwspot.benchmarks.calibrate_cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.bench_cli", "measure accuracy and latency of a bundle"),
@@ -56,7 +57,7 @@ EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
 
 def _usage() -> str:
     lines = ["usage: kwspot COMMAND [OPTION ...]", "", "Keyword spotting from recordings to a small board.", ""]
-    lines += [f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += [f"  {name:11} {text}" for name, (_, text) in COMMANDS.items()]
     lines += ["", "kwspot COMMAND --help tells the rest; kwspot --version the version."]
     return "\n".join(lines)
 

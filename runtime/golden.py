@@ -12,11 +12,14 @@ from kwspot.runtime.bundle import Bundle, Manifest
 from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import Engine
 from kwspot.runtime.features import mfcc
+from kwspot.runtime.second_look import SecondLook, open_second_look
 from kwspot.runtime.sound_files import to_int16
 from kwspot.runtime.spec import INT16_FULL_SCALE
 
 FEATURE_TOLERANCE = 2e-4
 """Largest difference of a feature between two machines, in decibels."""
+LOOK_TOLERANCE = 1e-3
+"""Largest difference of a probability of the second look, which is in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,3 +90,16 @@ def check_golden(bundle: Bundle, engine: Engine) -> GoldenResult:
         score_steps=float(np.abs(scores - golden.scores).max() / step),
         same_labels=bool((scores.argmax(axis=1) == golden.scores.argmax(axis=1)).all()),
     )
+
+
+def golden_look(look: SecondLook) -> NDArray[np.float32]:
+    """Scores of a second look at the chirp of :func:`synthetic_sound`, float32 (labels,)."""
+    return look.look(synthetic_sound(look.samples)[3])
+
+
+def look_error(bundle: Bundle) -> float | None:
+    """Largest difference of the second look's golden scores on this machine; None if the bundle looks once."""
+    info, look = bundle.manifest.second_look, open_second_look(bundle)
+    if info is None or look is None:
+        return None
+    return float(np.abs(golden_look(look) - np.array(info.scores)).max())

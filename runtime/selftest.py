@@ -9,7 +9,7 @@ import numpy as np
 from kwspot.runtime.bundle import Bundle
 from kwspot.runtime.decision import Decision
 from kwspot.runtime.engines import Engine
-from kwspot.runtime.golden import FEATURE_TOLERANCE, check_golden
+from kwspot.runtime.golden import FEATURE_TOLERANCE, LOOK_TOLERANCE, check_golden, look_error
 from kwspot.runtime.labels import BACKGROUND_LABELS
 
 SCORE_STEPS = {"litert": 1, "onnx": 1, "tflite": 16}
@@ -43,8 +43,17 @@ def run_checks(bundle: Bundle, engine: Engine) -> list[Check]:
             found.score_steps <= most + 0.5 and found.same_labels,
             f"{found.score_steps:.0f} steps of int8 from the bundle's, at most {most}{labels}",
         ),
+        *_check_look(bundle),
         _check_decision(bundle),
     ]
+
+
+def _check_look(bundle: Bundle) -> list[Check]:
+    error = look_error(bundle)
+    if error is None:
+        return []
+    seen = f"{error:.1e} from the bundle's, at most {LOOK_TOLERANCE:g}"
+    return [Check("second look", error <= LOOK_TOLERANCE, seen)]
 
 
 def _check_decision(bundle: Bundle) -> Check:

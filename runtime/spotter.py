@@ -1,4 +1,4 @@
-"""Sound in, detections out: features, classifier and decision in a row."""
+"""Sound in, detections out: scores and decision in a row."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.bundle import Bundle
-from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.decision import Decision, Detection
 from kwspot.runtime.engines import open_engine
-from kwspot.runtime.features import StreamingMfcc
-from kwspot.runtime.gate import Gate
+from kwspot.runtime.scoring import Scoring
 
 
 class KeywordSpotter:
@@ -56,10 +54,7 @@ class KeywordSpotter:
         settings = manifest.decision.with_thresholds(thresholds or {}, manifest.labels)
         opened = open_engine(bundle, engine, precision=precision)
         self.engine_name = opened.name
-        # Frames are of no use before an inference, and cost less together.
-        self._features = StreamingMfcc(self._spec, group=manifest.inference_hop_frames)
-        classifier = open_classifier(manifest, opened)
-        self._classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
+        self._scoring = Scoring(bundle, opened, gate_db=gate_db)
         self._decision = Decision(
             settings,
             manifest.labels,
@@ -100,13 +95,9 @@ class KeywordSpotter:
         AudioFormatError
             If the block is not int16 or not one-dimensional.
         """
-        frames = self._features.push(block)
+        self._last = self._scoring.push(block)
         self.samples_seen += len(block)
-        if not len(frames):
-            self._last = []
-            return []
         detections: list[Detection] = []
-        self._last = self._classifier.push(frames)
         for frames_seen, scores in self._last:
             detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
         return detections
@@ -128,6 +119,5 @@ class KeywordSpotter:
     def _start_stretch(self, at_sample: int) -> None:
         self._start = self._start_of(at_sample)
         self._last = []
-        self._features.reset()
-        self._classifier.reset()
+        self._scoring.reset()
         self._decision.reset()

@@ -49,9 +49,9 @@ def test_after_the_first_loud_frame_the_scores_are_the_same_to_the_last_bit(bund
     resting = 0
     for start in range(0, len(bursts_and_quiet), manifest.inference_hop_samples):
         block = bursts_and_quiet[start : start + manifest.inference_hop_samples]
-        before = gated._classifier.skipped
+        before = gated._scoring.classifier.skipped
         plain.push(block), gated.push(block)
-        if gated._classifier.skipped > before:
+        if gated._scoring.classifier.skipped > before:
             resting += 1
             continue
         for (_, ours), (_, theirs) in zip(gated.last_scores, plain.last_scores, strict=True):
@@ -130,7 +130,7 @@ def test_the_events_of_real_words_are_those_without_a_gate(recordings):
     for level_db, least_share in ((-59.9, 0.2), (-45.0, 0.4)):
         gated = KeywordSpotter(bundle, gate_db=level_db)
         assert heard(gated, sound)[0] == without != []
-        assert gated._classifier.skipped > least_share * len(scores)
+        assert gated._scoring.classifier.skipped > least_share * len(scores)
 
 
 def test_by_option(save_wav, bursts_and_quiet, tmp_path, capsys):

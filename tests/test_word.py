@@ -45,7 +45,7 @@ takes_of_confusable = 3
 takes_of_word = 0
 sentences = 10
 foreign_sentences = 7
-mining_rounds = 0
+second_look_passes = 1
 start = "scratch"
 
 [features]
@@ -107,8 +107,8 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (work / "sounds" / "sounds.json").stat().st_mtime_ns == spoken
-    assert "[1/5] speak: done" in done.stderr
-    assert "[2/5] train; about" in done.stderr
+    assert "[1/8] speak: done" in done.stderr
+    assert "[2/8] train; about" in done.stderr
     assert "epoch  1/40" not in done.stderr  # the epochs that had ended are not trained again
     assert "the threshold is not to be trusted" in done.stderr
     assert done.stdout == f"written: {bundle}; listen with: kwspot listen {bundle}\n"
@@ -116,6 +116,7 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     assert manifest.kind == "stream"
     assert manifest.labels == ("computer", "_unknown_", "_silence_")
     assert set(manifest.decision.thresholds) == {"computer"}
+    assert manifest.second_look is not None
 
     folder = DataFolder(work / "sounds" / "data")
     voices = {part: {clip.speaker for clip in folder.clips(part)} for part in ("train", "validation")}
@@ -442,7 +443,7 @@ def test_what_cannot_be_calibrated_is_written_all_the_same(
 
     monkeypatch.setattr(word_steps, "_run", failing)
     shutil.copytree(stream_bundle.path, tmp_path / "round-0.kws")
-    plan = Plan(("low",), "en", 1, WordSettings(mining_rounds=0), {}, None, (), 0.5)
+    plan = Plan(("low",), "en", 1, WordSettings(second_look_passes=0), {}, None, (), 0.5)
     bundle = tmp_path / "low.kws"
     calibrate = next(s for s in word_steps.steps(plan, tmp_path, bundle, overwrite=False) if s.name == "calibrate")
     with pytest.raises(word_steps.CommandFailed):

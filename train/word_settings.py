@@ -38,9 +38,13 @@ class WordSettings:
     foreign_sentences
         The same read by the voices of other languages, whose sounds are none of this one's.
     mining_rounds, mining_epochs
-        Rounds of looking for what fires, at the most, and epochs of training on after each.
+        Rounds of looking for what fires, at the most, and epochs of training on after each: of the first network; for
+        the second look there is always one.
     mining_threshold, mining_most
         Score from which a sound is added to the negatives, and how many are in a round.
+    second_look_passes, second_look_gate
+        How often each example is heard to teach the second look (0: the bundle looks once), and the score from which
+        a sound is looked at again.
     start
         Weights to begin with: "pretrained" (the shipped ``words``) or "scratch".
     """
@@ -54,10 +58,12 @@ class WordSettings:
     takes_of_word: int = 4
     sentences: int = 300
     foreign_sentences: int = 240
-    mining_rounds: int = 2
+    mining_rounds: int = 0
     mining_epochs: int = 4
     mining_threshold: float = 0.4
     mining_most: int = 600
+    second_look_passes: int = 2
+    second_look_gate: float = 0.15
     start: str = "pretrained"
 
     def __post_init__(self) -> None:
@@ -66,6 +72,8 @@ class WordSettings:
             demand(0 <= getattr(self, name) < 1, f"word.{name}", getattr(self, name), "0 to below 1")
         for name in ("confusables", "takes_of_confusable", "takes_of_word", "foreign_sentences", "mining_rounds"):
             demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
+        demand(self.second_look_passes >= 0, "word.second_look_passes", self.second_look_passes, "0 or more")
+        demand(0 < self.second_look_gate < 1, "word.second_look_gate", self.second_look_gate, "a score between 0 and 1")
         for name in ("sentences", "mining_epochs", "mining_most"):
             demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")
         demand(self.start in STARTS, "word.start", self.start, f"one of {', '.join(STARTS)}")

@@ -31,7 +31,10 @@ _RATE_OF_MINING = 0.3
 _WARM_UP_OF_MINING = 0.2
 # So many examples of a small folder of mined clips are in the pool that an epoch draws from.
 _MINED_LEAST = 300
+TWICE = "twice.kws"
 _UTTERANCES_PER_S, _EXAMPLES_PER_S = 60.0, 450.0
+_LOOKS_PER_S = 150.0
+_HEADS_S = 60.0
 _EXPORT_S, _MINING_S, _CALIBRATION_S = 40.0, 30.0, 30.0
 
 
@@ -69,8 +72,10 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
     yield from _trained(plan, work, 0, epochs * epoch_s)
     for number in range(1, settings.mining_rounds + 1):
         found = work / f"mined-{number}.json"
-        yield Step(f"mine {number}", _MINING_S, found.is_file, functools.partial(_mine, plan, work, number))
+        yield Step(f"mine {number}", _MINING_S, found.is_file, functools.partial(_mine_round, plan, work, number))
         yield from _trained(plan, work, number, settings.mining_epochs * epoch_s)
+    if settings.second_look_passes:
+        yield from _looked_twice(plan, work, settings.takes * len(plan.phrases) * 6.3 / _LOOKS_PER_S)
     evidence = work / "calibration.json"
     yield Step(
         "calibrate",
@@ -112,6 +117,16 @@ def _trained(plan: Plan, work: Path, number: int, about_s: float) -> Iterator[St
         lambda: skipped() or bundle.is_dir(),
         lambda: _run("export", str(run), "--kind", "stream", "--bundle", str(bundle)),
     )
+
+
+def _looked_twice(plan: Plan, work: Path, about_s: float) -> Iterator[Step]:
+    """A second look, then one that has heard what the first of them let pass."""
+    first, mined = work / "twice-0.kws", work / "mined-twice.json"
+    yield Step("look twice", about_s + _HEADS_S, first.is_dir, lambda: _look_twice(plan, work, first, 1))
+    yield Step("mine", _MINING_S, mined.is_file, lambda: _mine(plan, work, first, "_mined_twice_", mined))
+    passes = plan.settings.second_look_passes
+    again = functools.partial(_look_twice, plan, work, work / TWICE, passes)
+    yield Step("look twice again", passes * about_s + _HEADS_S, (work / TWICE).is_dir, again)
 
 
 def _speak(plan: Plan, sounds: Path) -> None:
@@ -160,21 +175,25 @@ def _tables(plan: Plan, work: Path, number: int) -> dict[str, Any]:
     return {"base": "word", **tables}
 
 
-def _mine(plan: Plan, work: Path, number: int) -> None:
-    target, file = work / "sounds" / "data" / f"_mined_{number}_", work / f"mined-{number}.json"
-    if last_round(plan, work) < number - 1:  # an earlier round was the last
-        return
+def _mine_round(plan: Plan, work: Path, number: int) -> None:
+    if last_round(plan, work) >= number - 1:  # no earlier round was the last
+        source = work / f"round-{number - 1}.kws"
+        _mine(plan, work, source, f"_mined_{number}_", work / f"mined-{number}.json")
+
+
+def _mine(plan: Plan, work: Path, bundle: Path, name: str, file: Path) -> None:
+    """What fires in the sound to train on, as a folder of other words, and in `file` how much it was."""
     recipe = json.loads((work / "sounds" / RECIPE_FILE).read_text(encoding="utf-8"))
     paths = sorted(p for p in (work / "sounds" / "train").iterdir() if p.suffix.lower() in SOUND_EXTENSIONS)
-    with whole_folder(target, overwrite=True) as folder:
+    with whole_folder(work / "sounds" / "data" / name, overwrite=True) as folder:
         found = mine(
-            work / f"round-{number - 1}.kws",
+            bundle,
             paths,
             folder,
             threshold=plan.settings.mining_threshold,
             most=plan.settings.mining_most,
             clip_ms=recipe["clip_ms"],
-            seed=plan.seed + number,
+            seed=plan.seed,
         )
     print(
         f"mined {found.seconds / 3600:.2f} h: {found.clips} sounds reach {plan.settings.mining_threshold:g}, "
@@ -185,8 +204,17 @@ def _mine(plan: Plan, work: Path, number: int) -> None:
         beside.write_text(json.dumps({**asdict(found), "per_hour": found.per_hour}) + "\n", encoding="utf-8")
 
 
+def _look_twice(plan: Plan, work: Path, target: Path, passes: int) -> None:
+    last = work / f"round-{last_round(plan, work)}"
+    with whole_folder(target, overwrite=True) as folder:
+        shutil.copytree(f"{last}.kws", folder, dirs_exist_ok=True)
+        gate = f"{plan.settings.second_look_gate:g}"
+        _run("second-look", str(folder), "--run", str(last), "--passes", str(passes), "--gate", gate)
+
+
 def _calibrate(plan: Plan, work: Path, evidence: Path, bundle: Path, *, overwrite: bool) -> None:
-    last, final = work / f"round-{last_round(plan, work)}.kws", work / "final.kws"
+    once, final = work / f"round-{last_round(plan, work)}.kws", work / "final.kws"
+    last = work / TWICE if plan.settings.second_look_passes else once
     with whole_folder(final, overwrite=True) as folder:
         shutil.copytree(last, folder, dirs_exist_ok=True)
     positives = [str(work / "sounds" / "data")]

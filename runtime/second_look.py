@@ -1,0 +1,146 @@
+"""A second look at what the network suspects, by one that has heard far more people.
+
+The small network that runs all day has heard the phrase from programs alone, as a rule, and takes other things for it,
+or is unsure of people. Where it gives a word `gate` or more, the last second of sound goes through Google's speech
+embedding (:mod:`kwspot.runtime.speech_embedding`) and two layers that were trained for these phrases, and what they say
+counts. What is not suspected scores 0, so every score above 0 has been looked at twice. It costs 5 ms of a desktop's
+core every 80 ms while something is suspected, and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.bundle import Bundle, Manifest
+from kwspot.runtime.classifier import Results
+from kwspot.runtime.errors import BundleDamagedError
+from kwspot.runtime.speech_embedding import DIMENSIONS, STEP_SAMPLES, SpeechEmbedding, samples_of
+
+
+class SecondLook:
+    """Embeddings in a row → scores, as `arrays` of ``second-look.npz`` say.
+
+    Parameters
+    ----------
+    arrays
+        The weights of the embedding, and ``hidden/weight`` (embeddings · 96, hidden), ``hidden/bias``,
+        ``scores/weight`` (hidden, labels) and ``scores/bias``.
+
+    Raises
+    ------
+    BundleDamagedError
+        If they do not fit each other, or the number of labels.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], labels: int) -> None:
+        try:
+            self.embed = SpeechEmbedding(arrays)
+            names = ("hidden/weight", "hidden/bias", "scores/weight", "scores/bias")
+            self._hidden, self._hidden_bias, self._scores, self._scores_bias = (
+                arrays[name].astype(np.float32) for name in names
+            )
+        except KeyError as error:
+            raise BundleDamagedError(f"the second look has no {error}; make the bundle again") from None
+        inputs, hidden = self._hidden.shape
+        if inputs % DIMENSIONS or self._scores.shape != (hidden, labels):
+            raise BundleDamagedError(
+                f"the second look has layers {self._hidden.shape} and {self._scores.shape}; expected a multiple of "
+                f"{DIMENSIONS} inputs and {labels} labels: make the bundle again"
+            )
+        self.embeddings = inputs // DIMENSIONS
+        """How many in a row are looked at."""
+        self.samples = samples_of(self.embeddings)
+        """Sound that a look depends on."""
+
+    def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the labels, float32 (labels,), of embeddings, float32 (n, 96)."""
+        hidden = np.maximum(embeddings.reshape(-1) @ self._hidden + self._hidden_bias, np.float32(0))
+        said = hidden @ self._scores + self._scores_bias
+        grown = np.exp(said - said.max())
+        return grown / grown.sum()
+
+    def look(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Scores, float32 (labels,), at the end of sound, int16 (`samples`,)."""
+        return self.scores(self.embed(samples))
+
+
+def open_second_look(bundle: Bundle) -> SecondLook | None:
+    """That of a bundle, if it has one."""
+    if bundle.manifest.second_look is None:
+        return None
+    with np.load(io.BytesIO(bundle.second_look_bytes()), allow_pickle=False) as arrays:
+        return SecondLook(dict(arrays), len(bundle.manifest.labels))
+
+
+class Doubter:
+    """The sound of a stream beside its scores, so that what they suspect can be looked at again.
+
+    Looks are 80 ms apart on the stream's own clock, or as far as its scores
+    are, and count until the next; how the sound was sliced changes nothing.
+    """
+
+    def __init__(self, look: SecondLook, manifest: Manifest, gate: float) -> None:
+        self._look, self._gate = look, gate
+        self._features = manifest.features
+        self._words = [manifest.labels.index(word) for word in manifest.words]
+        self._hop_frames = manifest.inference_hop_frames
+        self._looks_apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
+        # The last scores may be of some time ago: frames come in groups.
+        self._kept = look.samples + 4 * manifest.inference_hop_samples + manifest.features.window_samples
+        self.looks = 0
+        """How many there were, since the start."""
+        self._sound = np.empty(0, np.int16)
+        self._heard = 0
+        self._said: NDArray[np.float32] | None = None
+        self._embedded: dict[int, NDArray[np.float32]] = {}
+
+    def hear(self, block: NDArray[np.int16]) -> None:
+        """Take the sound, int16 (n,), that the scores of the next :meth:`check` are of."""
+        self._sound = np.concatenate([self._sound[-self._kept :], block])
+        self._heard += len(block)
+
+    def check(self, results: Results) -> Results:
+        """Scores as they count: of what is suspected those of the second look, of all else 0 for the words."""
+        return [(frames_seen, self._checked(frames_seen, scores)) for frames_seen, scores in results]
+
+    def _checked(self, frames_seen: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        if scores[self._words].max() < self._gate:
+            self._said = None
+        elif frames_seen // self._hop_frames % self._looks_apart == 0:
+            self._said = self._looked(self._features.samples_in(frames_seen))
+        if self._said is not None:
+            return self._said.copy()
+        scores = scores.copy()
+        scores[self._words] = 0.0
+        return scores
+
+    def _looked(self, end: int) -> NDArray[np.float32]:
+        """Scores at a sample of the stretch; embeddings of the look before are used again."""
+        self.looks += 1
+        count = self._look.embeddings
+        ends = [end - STEP_SAMPLES * k for k in range(count)]
+        missing = sum(at not in self._embedded for at in ends)  # the last ones, since looks are in order
+        if missing:
+            found = self._look.embed(self._sound_until(end, samples_of(missing)))
+            self._embedded |= dict(zip(ends[:missing][::-1], found, strict=True))
+        self._embedded = {at: self._embedded[at] for at in ends}
+        return self._look.scores(np.stack([self._embedded[at] for at in reversed(ends)]))
+
+    def _sound_until(self, end: int, length: int) -> NDArray[np.int16]:
+        """The last `length` samples before one of the stretch; before its first there was silence."""
+        stop = end - self._heard + len(self._sound)
+        start = max(0, stop - length)
+        silence = np.zeros(length - (stop - start), np.int16)
+        return np.concatenate([silence, self._sound[start:stop]])
+
+    def reset(self) -> None:
+        """A new stretch of sound."""
+        self._sound = np.empty(0, np.int16)
+        self._heard = 0
+        self._said = None
+        self._embedded = {}
