@@ -40,6 +40,10 @@ from kwspot.train.pipeline import fixed_samples, in_order
 EMBEDDING = Path(__file__).with_name("weights") / "speech-embedding.npz"
 
 _CHUNK = 64
+# 1.2 s: each embedding hears three quarters of a second by itself, and more of them learn how long programs pause.
+_MOST_EMBEDDINGS = 6
+# Looks are 80 ms apart while a word goes by, so it lies anywhere about the middle; in samples.
+_ASIDE = 2_400
 _HEADS, _HIDDEN = 4, 32
 _DROPOUT = 0.3
 _EPOCHS, _BATCH = 10, 256
@@ -72,7 +76,7 @@ def teach_second_look(data: Path, config: Config, passes: int) -> Arrays:
     arrays = embedding | _heads(examples, label_of, len(train.labels), config.training.seed)
     samples, truth = fixed_samples(validation, config.training.seed)
     look = SecondLook(arrays, len(train.labels))
-    jobs = [functools.partial(look.look, _cut(row, look.samples, 0.5)) for row in samples]
+    jobs = [functools.partial(look.look, _cut(row, look.samples, 0.0)) for row in samples]
     right = sum(said.argmax() == label for said, label in zip(in_order(jobs, PIPELINE_THREADS), truth, strict=True))
     print(f"second look: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
     return arrays
@@ -103,7 +107,8 @@ def _drawn(
     clips: ClipSet, config: Config, embed: SpeechEmbedding, passes: int
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
     """Embeddings of the examples of so many epochs, float16 (N, n, 96), and their labels, int64 (N,)."""
-    length = samples_of(max(1, 1 + (clips.samples.shape[1] - FIELD_SAMPLES) // STEP_SAMPLES))
+    whole = max(1, 1 + (clips.samples.shape[1] - FIELD_SAMPLES) // STEP_SAMPLES)
+    length = samples_of(min(whole, _MOST_EMBEDDINGS))
     seed, rate_hz = config.training.seed, config.features.sample_rate_hz
 
     def chunk(number: int, start: int, rows: NDArray[np.int64]) -> list[NDArray[np.float16]]:
@@ -114,7 +119,7 @@ def _drawn(
                 sound = clips.noise.silence(rng, clips.samples.shape[1])
             else:
                 sound = augment(clips.samples[clip], config.augment, clips.noise, rate_hz, rng)
-            heard.append(embed(_cut(sound, length, rng.random())).astype(np.float16))
+            heard.append(embed(_cut(sound, length, rng.uniform(-1, 1))).astype(np.float16))
         return heard
 
     made: list[NDArray[np.float16]] = []
@@ -130,11 +135,13 @@ def _drawn(
     return np.stack(made), np.concatenate(labels)
 
 
-def _cut(sound: NDArray[np.int16], length: int, place: float) -> NDArray[np.int16]:
-    """`length` samples from a place of 0 (the first) to 1 (the last); of a shorter clip all, with silence before it."""
-    if len(sound) < length:
-        return np.concatenate([np.zeros(length - len(sound), np.int16), sound])
-    start = round(place * (len(sound) - length))
+def _cut(sound: NDArray[np.int16], length: int, aside: float) -> NDArray[np.int16]:
+    """`length` samples about the middle of a clip, or up to `_ASIDE` later (1) or earlier (-1) where it is longer; a
+    shorter clip has silence before it."""
+    spare = len(sound) - length
+    if spare < 0:
+        return np.concatenate([np.zeros(-spare, np.int16), sound])
+    start = min(max(spare // 2 + round(aside * _ASIDE), 0), spare)
     return sound[start : start + length]
 
 

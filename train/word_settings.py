@@ -63,7 +63,7 @@ class WordSettings:
     mining_threshold: float = 0.4
     mining_most: int = 600
     second_look_passes: int = 2
-    second_look_gate: float = 0.15
+    second_look_gate: float = 0.1
     start: str = "pretrained"
 
     def __post_init__(self) -> None:
