@@ -82,6 +82,8 @@ class Doubter:
 
     Looks are 80 ms apart on the stream's own clock, or as far as its scores
     are, and count until the next; how the sound was sliced changes nothing.
+    Where the network's window is longer than a look, it is looked at from
+    place to place, and the highest score of a word counts.
     """
 
     def __init__(self, look: SecondLook, manifest: Manifest, gate: float) -> None:
@@ -90,8 +92,11 @@ class Doubter:
         self._words = [manifest.labels.index(word) for word in manifest.words]
         self._hop_frames = manifest.inference_hop_frames
         self._looks_apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
+        # The network's window may be longer than a look: then the word lies anywhere in it.
+        self._places = 1 + max(0, manifest.window_samples - look.samples) // STEP_SAMPLES
+        seen = look.samples + (self._places - 1) * STEP_SAMPLES
         # The last scores may be of some time ago: frames come in groups.
-        self._kept = look.samples + 4 * manifest.inference_hop_samples + manifest.features.window_samples
+        self._kept = seen + 4 * manifest.inference_hop_samples + manifest.features.window_samples
         self.looks = 0
         """How many there were, since the start."""
         self._sound = np.empty(0, np.int16)
@@ -120,16 +125,19 @@ class Doubter:
         return scores
 
     def _looked(self, end: int) -> NDArray[np.float32]:
-        """Scores at a sample of the stretch; embeddings of the look before are used again."""
+        """Scores at a sample of the stretch, of the place in the network's window where a word's are highest;
+        embeddings of the look before are used again."""
         self.looks += 1
         count = self._look.embeddings
-        ends = [end - STEP_SAMPLES * k for k in range(count)]
+        ends = [end - STEP_SAMPLES * k for k in range(count + self._places - 1)]
         missing = sum(at not in self._embedded for at in ends)  # the last ones, since looks are in order
         if missing:
             found = self._look.embed(self._sound_until(end, samples_of(missing)))
             self._embedded |= dict(zip(ends[:missing][::-1], found, strict=True))
         self._embedded = {at: self._embedded[at] for at in ends}
-        return self._look.scores(np.stack([self._embedded[at] for at in reversed(ends)]))
+        heard = np.stack([self._embedded[at] for at in reversed(ends)])
+        looks = [self._look.scores(heard[place : place + count]) for place in range(self._places)]
+        return max(looks, key=lambda scores: float(scores[self._words].max()))
 
     def _sound_until(self, end: int, length: int) -> NDArray[np.int16]:
         """The last `length` samples before one of the stretch; before its first there was silence."""

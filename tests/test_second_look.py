@@ -137,14 +137,17 @@ def reference(bundle: Bundle, sound: np.ndarray) -> list[tuple[int, np.ndarray]]
     assert look is not None
     classifier = open_classifier(manifest, open_engine(bundle, "litert"))
     words = [manifest.labels.index(word) for word in manifest.words]
-    before = np.concatenate([np.zeros(look.samples, np.int16), sound])
+    lead = STEP_SAMPLES  # the window is longer than a look by so much, and less than two
+    assert lead <= manifest.window_samples - look.samples < 2 * lead
+    before = np.concatenate([np.zeros(look.samples + lead, np.int16), sound])
     expected, said = [], None
     for frames_seen, scores in classifier.push(StreamingMfcc(manifest.features).push(sound)):
         at = manifest.features.samples_in(frames_seen)
         if scores[words].max() < 0.3:
             said = None
         elif frames_seen // manifest.inference_hop_frames % (STEP_SAMPLES // manifest.inference_hop_samples) == 0:
-            said = look.look(before[at : at + look.samples])
+            looks = [look.look(before[at + lead - back :][: look.samples]) for back in (STEP_SAMPLES, 0)]
+            said = max(looks, key=lambda scores: scores[words].max())
         counts = said if said is not None else np.where(np.isin(np.arange(len(scores)), words), 0, scores)
         expected.append((at, counts))
     return expected

@@ -60,6 +60,27 @@ def test_gain() -> None:
     assert all(-12.05 <= gain <= -5.95 for gain in gains)
 
 
+def test_a_microphone_set_too_loud_cuts_off_what_is_above_full_scale() -> None:
+    quiet = (SOUND // 50).astype(np.int16)
+    config = AugmentConfig(overdrive_share=1.0, overdrive_db=(20.0, 20.0), gain_db=(-40.0, -40.0))
+    (out,) = [augment(quiet, config, NOISE, RATE_HZ, np.random.default_rng(1))]
+    loudest = int(np.abs(quiet.astype(int)).max())
+    cut = np.abs(quiet.astype(int)) > loudest / 9.9
+    assert np.isin(out[cut], [-32_768, 32_767]).all()
+    assert (np.sign(out[cut]) == np.sign(quiet[cut])).all()
+    kept = np.abs(quiet.astype(int)) < loudest / 10.1
+    assert kept.any()
+    np.testing.assert_allclose(out[kept], quiet[kept] * (327_680 / loudest), atol=1)
+    silence = np.zeros(16_000, np.int16)
+    np.testing.assert_array_equal(augment(silence, config, NOISE, RATE_HZ, np.random.default_rng(1)), silence)
+
+
+def test_overdrive_comes_in_its_share_and_in_place_of_a_gain() -> None:
+    outs = draws(AugmentConfig(overdrive_share=0.3, overdrive_db=(6.0, 6.0), gain_db=(-20.0, -20.0)), 200)
+    overdriven = [np.abs(out.astype(int)).max() >= 32_767 for out in outs]
+    assert 35 <= sum(overdriven) <= 85
+
+
 def test_what_is_too_loud_saturates_and_does_not_wrap() -> None:
     out = draws(AugmentConfig(gain_db=(40.0, 40.0)), 1)[0]
     assert (np.sign(out[SOUND != 0]) == np.sign(SOUND[SOUND != 0])).all()

@@ -64,6 +64,8 @@ def test_seed_presets_are_three_way_by_default() -> None:
         (MODEL + '[training]\nschedule = "cosin"', "expected one of cosine, constant"),
         (MODEL + "[augment]\ngain_db = [1.0]", "expected a list of 2 numbers"),
         (MODEL + "[augment]\ngain_db = [1.0, -1.0]", "the low end first"),
+        (MODEL + "[augment]\noverdrive_db = [9.0, 3.0]", "the low end first"),
+        (MODEL + "[augment]\noverdrive_share = 1.5", "expected 0 to 1"),
         (MODEL + "[augment]\nnoise_share = 2", "expected 0 to 1"),
         (MODEL + '[data]\nwords = "bed"', "expected a list of any number of text in quotes"),
         (MODEL + '[data]\nwords = ["bed", "bed"]', "bed is there twice"),

@@ -110,6 +110,15 @@ def masked(frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Ge
     return frames
 
 
+def overdriven(sound: Sound, above_db: float) -> Sound:
+    """As a microphone that is set too loud: its peak `above_db` over full scale, and all beyond ±1 cut off.
+
+    Silence stays silence.
+    """
+    peak = float(np.abs(sound).max(initial=0.0))
+    return np.clip(sound * np.float32(10 ** (above_db / 20) / peak), -1, 1) if peak > 0 else sound
+
+
 def augment(
     samples: NDArray[np.int16], config: AugmentConfig, noise: NoiseBank, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
@@ -128,6 +137,8 @@ def augment(
     if config.noise_share > 0 and rng.random() < config.noise_share:
         crop = noise.crop(rng, len(sound)).astype(np.float32) / INT16_FULL_SCALE
         sound = mixed(sound, crop, rng.uniform(*config.noise_snr_db))
-    if config.gain_db != (0.0, 0.0):
+    if config.overdrive_share > 0 and rng.random() < config.overdrive_share:
+        sound = overdriven(sound, rng.uniform(*config.overdrive_db))
+    elif config.gain_db != (0.0, 0.0):
         sound = amplified(sound, rng.uniform(*config.gain_db))
     return to_int16(sound)

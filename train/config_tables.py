@@ -141,6 +141,9 @@ class AugmentConfig:
         Share of the clips that get noise.
     noise_snr_db
         Range of the signal-to-noise ratio of those, low and high.
+    overdrive_share, overdrive_db
+        Share of the clips that a microphone set too loud cuts off, in place of a gain, and how far their peak is above
+        full scale, low and high.
     mask_share, mask_frames, mask_bands
         SpecAugment: chance of a mask over up to so many frames, and of one over up to so many coefficients.
     mixup
@@ -156,6 +159,8 @@ class AugmentConfig:
     gain_db: tuple[float, float] = (0.0, 0.0)
     noise_share: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
+    overdrive_share: float = 0.0
+    overdrive_db: tuple[float, float] = (0.0, 30.0)
     mask_share: float = 0.0
     mask_frames: int = 8
     mask_bands: int = 6
@@ -163,21 +168,29 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         demand(self.time_shift_ms >= 0, "augment.time_shift_ms", self.time_shift_ms, "0 or more")
-        for name in ("speed_share", "equaliser_share", "room_share", "noise_share", "mask_share", "mixup"):
+        for name in (
+            "speed_share",
+            "equaliser_share",
+            "room_share",
+            "noise_share",
+            "overdrive_share",
+            "mask_share",
+            "mixup",
+        ):
             demand(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "0 to 1")
         demand(self.speed[0] > 0, "augment.speed", list(self.speed), "factors above 0")
         demand(self.equaliser_db >= 0, "augment.equaliser_db", self.equaliser_db, "0 or more")
         for name in ("mask_frames", "mask_bands"):
             demand(getattr(self, name) >= 0, f"augment.{name}", getattr(self, name), "0 or more")
-        for name in ("speed", "gain_db", "noise_snr_db"):
+        for name in ("speed", "gain_db", "noise_snr_db", "overdrive_db"):
             low, high = getattr(self, name)
             demand(low <= high, f"augment.{name}", [low, high], "the low end first")
 
     @property
     def is_off(self) -> bool:
         """Whether nothing is done, so that features may be computed once."""
-        shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.mask_share)
-        return not any((*shares, self.mixup, self.time_shift_ms)) and self.gain_db == (0.0, 0.0)
+        shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.overdrive_share)
+        return not any((*shares, self.mask_share, self.mixup, self.time_shift_ms)) and self.gain_db == (0.0, 0.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
     settings = plan.settings
     sounds = work / "sounds"
     spoken = settings.takes * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
-    epochs = int(plan.tables.get("training", {}).get("epochs", 10))
+    epochs = int(plan.tables.get("training", {}).get("epochs", 8))
     epoch_s = settings.takes * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
     yield Step(
         "speak",
