@@ -58,9 +58,15 @@ def main(bundle_path: str, engine: str, sound_path: str, seconds: int) -> None:
     marks.end(TOTAL)
 
     spotter.reset()
+    scoring = spotter._scoring
+    parts = {
+        "features": (scoring, "features"),
+        "inference": (scoring, "classifier"),
+        "decision": (spotter, "_decision"),
+    }
     for name, region in STEPS.items():
-        part = {"features": "_features", "inference": "_classifier", "decision": "_decision"}[name]
-        setattr(spotter, part, _Marked(getattr(spotter, part), region))
+        owner, part = parts[name]
+        setattr(owner, part, _Marked(getattr(owner, part), region))
     for block in blocks[first:]:
         spotter.push(block)
     for _ in range(EMPTY_PAIRS):

@@ -25,7 +25,7 @@ class Scoring:
     def __init__(self, bundle: Bundle, engine: Engine, *, gate_db: float | None = None) -> None:
         manifest = bundle.manifest
         # Frames are of no use before an inference, and cost less together.
-        self._features = StreamingMfcc(manifest.features, group=manifest.inference_hop_frames)
+        self.features = StreamingMfcc(manifest.features, group=manifest.inference_hop_frames)
         classifier = open_classifier(manifest, engine)
         self.classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
         look = open_second_look(bundle)
@@ -41,7 +41,7 @@ class Scoring:
         AudioFormatError
             If the block is not int16 or not one-dimensional.
         """
-        frames = self._features.push(block)
+        frames = self.features.push(block)
         if self.doubter is not None:
             self.doubter.hear(block)
         if not len(frames):
@@ -51,7 +51,7 @@ class Scoring:
 
     def reset(self) -> None:
         """A new stretch of sound, after digital silence."""
-        self._features.reset()
+        self.features.reset()
         self.classifier.reset()
         if self.doubter is not None:
             self.doubter.reset()

@@ -42,6 +42,7 @@ MAY_USE = {
         "scipy",
         "soundfile",
         "soxr",
+        "ai_edge_litert",
         "espeakng_loader",
         "audiomentations",
     },
