@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -55,13 +56,13 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
     from kwspot.benchmarks.calibrate import choices, evidence, outcome
-    from kwspot.benchmarks.calibrated_bundle import check_writable, store
     from kwspot.benchmarks.progress import Progress
     from kwspot.benchmarks.results import result, table_stream, write_json
     from kwspot.benchmarks.stream_heard import hear_negatives, hear_takes
     from kwspot.benchmarks.stream_scores import StreamScores
     from kwspot.benchmarks.stream_sounds import negatives_in, takes_of
     from kwspot.runtime.bundle import load_bundle
+    from kwspot.runtime.bundle_change import check_writable, store
 
     bundle = load_bundle(args.bundle)
     words = bundle.manifest.words
@@ -85,7 +86,9 @@ def main(argv: Sequence[str]) -> int:
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
         **evidence(chosen, outcome(bundle.manifest, thresholds, quiet, said), args.target_fa_per_hour),
     }
-    bundle = store(bundle, thresholds, found)
+    manifest = bundle.manifest
+    decision = manifest.decision.with_thresholds(thresholds, manifest.labels)
+    bundle = store(bundle, dataclasses.replace(manifest, decision=decision, calibration=found))
     write_json(result(SCHEMA, bundle, found), args.json)
     _say(bundle, found, table_stream(args.json))
     return 0

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from kwspot.runtime.bundle import Manifest, ModelFile
 
 KINDS = ("window", "stream")
+FORMAT_VERSION = 1
+WITH_SECOND_LOOK = 2
+"""The format of a bundle with a second look: a kit that does not know of it would fire on everything suspected."""
 
 
 def disagreement(manifest: Manifest) -> str | None:
@@ -33,7 +36,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "no int8-tflite model"
     if (manifest.kind == "stream") != bool(manifest.states):
         yield f"kind {manifest.kind!r} with {len(manifest.states)} states"
-    if (manifest.second_look is not None) != (manifest.format_version == 2):
+    if (manifest.second_look is not None) != (manifest.format_version == WITH_SECOND_LOOK):
         yield f"format {manifest.format_version} with{'out' * (manifest.second_look is None)} a second look"
     if manifest.second_look is not None:
         if not 0 < manifest.second_look.gate < 1:

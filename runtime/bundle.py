@@ -15,16 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.agreement import disagreement
+from kwspot.runtime.agreement import FORMAT_VERSION, WITH_SECOND_LOOK, disagreement
 from kwspot.runtime.decision import DecisionSettings
 from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.normalisation import Normalisation
 from kwspot.runtime.spec import FeatureSpec
 
-FORMAT_VERSION = 1
-WITH_SECOND_LOOK = 2
-"""The format of a bundle with a second look: a kit that does not know of it would fire on everything suspected."""
 MANIFEST_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"
 SECOND_LOOK_FILE = "second-look.npz"
@@ -262,10 +259,10 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     except (ValueError, TypeError, KeyError):
         raise BundleError(f"{folder / MANIFEST_FILE} is not a bundle's manifest; export the bundle again") from None
     if version not in (FORMAT_VERSION, WITH_SECOND_LOOK):
+        wrote = values.get("versions", {}).get("kwspot", "?")
         raise BundleVersionError(
             f"{folder} is of bundle format {version!r}; this kwspot reads formats {FORMAT_VERSION} and "
-            f"{WITH_SECOND_LOOK}: "
-            f"export it again, or install the version that wrote it ({values.get('versions', {}).get('kwspot', '?')})"
+            f"{WITH_SECOND_LOOK}: export it again, or install the version that wrote it ({wrote})"
         )
     try:
         manifest = Manifest.from_dict(values)

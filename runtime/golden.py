@@ -99,7 +99,7 @@ def golden_look(look: SecondLook) -> NDArray[np.float32]:
 
 def look_error(bundle: Bundle) -> float | None:
     """Largest difference of the second look's golden scores on this machine; None if the bundle looks once."""
-    info, look = bundle.manifest.second_look, open_second_look(bundle)
-    if info is None or look is None:
+    info = bundle.manifest.second_look
+    if info is None:
         return None
-    return float(np.abs(golden_look(look) - np.array(info.scores)).max())
+    return float(np.abs(golden_look(open_second_look(bundle)) - np.array(info.scores)).max())

@@ -28,10 +28,8 @@ class Scoring:
         self.features = StreamingMfcc(manifest.features, group=manifest.inference_hop_frames)
         classifier = open_classifier(manifest, engine)
         self.classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
-        look = open_second_look(bundle)
-        self.doubter = (
-            None if look is None or manifest.second_look is None else Doubter(look, manifest, manifest.second_look.gate)
-        )
+        info = manifest.second_look
+        self.doubter = None if info is None else Doubter(open_second_look(bundle), manifest, info.gate)
 
     def push(self, block: NDArray[np.int16]) -> Results:
         """Take sound, int16 (n,), and return the scores that it completes.

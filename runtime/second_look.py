@@ -69,10 +69,14 @@ class SecondLook:
         return self.scores(self.embed(samples))
 
 
-def open_second_look(bundle: Bundle) -> SecondLook | None:
-    """That of a bundle, if it has one."""
-    if bundle.manifest.second_look is None:
-        return None
+def open_second_look(bundle: Bundle) -> SecondLook:
+    """That of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If it has none.
+    """
     with np.load(io.BytesIO(bundle.second_look_bytes()), allow_pickle=False) as arrays:
         return SecondLook(dict(arrays), len(bundle.manifest.labels))
 
@@ -99,10 +103,7 @@ class Doubter:
         self._kept = seen + 4 * manifest.inference_hop_samples + manifest.features.window_samples
         self.looks = 0
         """How many there were, since the start."""
-        self._sound = np.empty(0, np.int16)
-        self._heard = 0
-        self._said: NDArray[np.float32] | None = None
-        self._embedded: dict[int, NDArray[np.float32]] = {}
+        self.reset()
 
     def hear(self, block: NDArray[np.int16]) -> None:
         """Take the sound, int16 (n,), that the scores of the next :meth:`check` are of."""
@@ -150,5 +151,5 @@ class Doubter:
         """A new stretch of sound."""
         self._sound = np.empty(0, np.int16)
         self._heard = 0
-        self._said = None
-        self._embedded = {}
+        self._said: NDArray[np.float32] | None = None
+        self._embedded: dict[int, NDArray[np.float32]] = {}

@@ -30,6 +30,7 @@ FIELD_SAMPLES = 12_512
 """Sound that an embedding depends on."""
 STEP_SAMPLES = 1_280
 """From one embedding to the next."""
+RATE_HZ = 16_000
 
 # Frames of 32 ms, of which the window sees the middle 25.
 _FRAMES = FeatureSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -16,12 +17,12 @@ from browser import Browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kwspot.benchmarks import calibrated_bundle
 from kwspot.benchmarks.calibrate import GRID, Choice, Point, choose
 from kwspot.benchmarks.stream_measures import equal_error
 from kwspot.benchmarks.stream_scores import AFTER_S, Replay, Scored, StreamScores
 from kwspot.benchmarks.stream_sounds import negatives_in, takes_of
 from kwspot.runtime.bundle import Bundle, Manifest, load_bundle
+from kwspot.runtime.bundle_change import store
 from kwspot.runtime.calibration import evidence_line
 from kwspot.runtime.cli import main
 from kwspot.runtime.decision import Decision
@@ -214,20 +215,20 @@ def test_a_full_disk_or_a_locked_folder_leaves_the_bundle(
         def full(self: Path, *args: Any, **options: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(Path, "write_bytes", full)
         assert "free some space" in complaint(capsys, *command)
     assert (sorted(path.name for path in mine.iterdir()), load_bundle(mine).hash) == before
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda *_: False)
-        assert "cannot be written, so its thresholds would be lost" in complaint(capsys, *command)
+        assert "cannot be written, so the work would be lost" in complaint(capsys, *command)
 
     # Somebody else's thresholds are not overwritten unseen.
     opened = load_bundle(mine)
-    calibrated_bundle.store(opened, {"low": 0.5}, {})
-    with pytest.raises(BundleError, match="has been changed while it was calibrated"):
-        calibrated_bundle.store(opened, {"low": 0.9}, {})
-    assert load_bundle(mine).manifest.decision.thresholds == {"low": 0.5}
+    store(opened, dataclasses.replace(opened.manifest, calibration={"of": "somebody"}))
+    with pytest.raises(BundleError, match="has been changed in the meantime"):
+        store(opened, opened.manifest)
+    assert load_bundle(mine).manifest.calibration == {"of": "somebody"}
 
 
 @pytest.mark.parametrize(

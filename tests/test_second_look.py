@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from hypothesis import strategies as some
 from kwspot.benchmarks.stream_scores import StreamScores
 from kwspot.runtime import KeywordSpotter, cli
 from kwspot.runtime.bundle import Bundle, load_bundle
+from kwspot.runtime.bundle_change import store
 from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import open_engine
 from kwspot.runtime.errors import BundleDamagedError, BundleError
@@ -81,8 +83,7 @@ def twice(stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path)
     """The bundle of tones, looking twice at whatever reaches 0.3."""
     folder = tmp_path / "twice.kws"
     shutil.copytree(stream_bundle.path, folder)
-    add_second_look(folder, arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
-    return load_bundle(folder)
+    return add_second_look(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
 
 
 def test_the_mel_bands_are_librosas(voice: np.ndarray) -> None:
@@ -134,7 +135,6 @@ def test_silence_and_both_ends_of_int16_are_finite(embed: SpeechEmbedding, sound
 def reference(bundle: Bundle, sound: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Scores as the documentation has them: computed anew for each look, from the sound as a whole."""
     manifest, look = bundle.manifest, open_second_look(bundle)
-    assert look is not None
     classifier = open_classifier(manifest, open_engine(bundle, "litert"))
     words = [manifest.labels.index(word) for word in manifest.words]
     lead = STEP_SAMPLES  # the window is longer than a look by so much, and less than two
@@ -192,8 +192,7 @@ def sliced(
 ) -> tuple[Bundle, list]:
     folder = tmp_path_factory.mktemp("sliced") / "twice.kws"
     shutil.copytree(stream_bundle.path, folder)
-    add_second_look(folder, arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
-    bundle = load_bundle(folder)
+    bundle = add_second_look(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
     spotter = KeywordSpotter(bundle, engine="litert", thresholds={"low": 0.1, "high": 0.1})
     events = spotter.push(spoken(5))
     assert events
@@ -285,8 +284,7 @@ def test_a_bundle_is_taught_to_look_twice(
     assert int(told[1]) > 0.9 * int(told[2])
     folder = tmp_path / "taught.kws"
     shutil.copytree(stream_bundle.path, folder)
-    add_second_look(folder, arrays, 0.2)
-    taught = load_bundle(folder)
+    taught = add_second_look(load_bundle(folder), arrays, 0.2)
     assert taught.manifest.format_version == 2
     pause = np.zeros(RATE_HZ, np.int16)
     sound = np.concatenate([np.concatenate([clip, pause]) for clip in np.split(spoken(6), 6)])
@@ -320,3 +318,18 @@ def test_mistakes_are_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
     assert load_bundle(stream_bundle.path).manifest.second_look is None
+
+
+def test_a_bundle_that_ships_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["second-look", "commands", "--run", str(tmp_path)]) == 2
+    assert "commands ships with the kit and stays as it is; change a copy: cp -r" in capsys.readouterr().err
+    assert load_bundle("commands").manifest.second_look is None
+
+
+def test_a_new_second_look_ends_what_was_calibrated(twice: Bundle, weights: dict[str, np.ndarray]) -> None:
+    calibrated = store(twice, dataclasses.replace(twice.manifest, calibration={"hours": 1.0}))
+    assert calibrated.manifest.calibration
+    again = add_second_look(calibrated, arrays_of(weights, len(twice.manifest.labels), seed=6), 0.2)
+    assert not again.manifest.calibration
+    assert again.manifest.second_look != twice.manifest.second_look
+    assert all(check.passed for check in run_checks(again, open_engine(again, "litert")))

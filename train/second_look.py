@@ -18,15 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.atomic import whole_file
-from kwspot.runtime.bundle import (
-    MANIFEST_FILE,
-    SECOND_LOOK_FILE,
-    WITH_SECOND_LOOK,
-    SecondLookInfo,
-    load_bundle,
-    sha256_of,
-)
+from kwspot.runtime.agreement import WITH_SECOND_LOOK
+from kwspot.runtime.bundle import SECOND_LOOK_FILE, Bundle, SecondLookInfo, sha256_of
+from kwspot.runtime.bundle_change import store
 from kwspot.runtime.golden import golden_look
 from kwspot.runtime.recordings import DataFolder
 from kwspot.runtime.second_look import SecondLook
@@ -34,7 +28,7 @@ from kwspot.runtime.speech_embedding import DIMENSIONS, FIELD_SAMPLES, STEP_SAMP
 from kwspot.train.augment import augment
 from kwspot.train.clips import ClipSet, load_clips
 from kwspot.train.config import Config
-from kwspot.train.cores import PIPELINE_THREADS
+from kwspot.train.cores import CORES
 from kwspot.train.pipeline import fixed_samples, in_order
 
 EMBEDDING = Path(__file__).with_name("weights") / "speech-embedding.npz"
@@ -48,7 +42,7 @@ _HEADS, _HIDDEN = 4, 32
 _DROPOUT = 0.3
 _EPOCHS, _BATCH = 10, 256
 _LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 1e-2
-_DRAW, _SOUND, _VALIDATION = 0x10, 0x11, 0x12
+_DRAW, _SOUND = 0x10, 0x11
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -77,30 +71,28 @@ def teach_second_look(data: Path, config: Config, passes: int) -> Arrays:
     samples, truth = fixed_samples(validation, config.training.seed)
     look = SecondLook(arrays, len(train.labels))
     jobs = [functools.partial(look.look, _cut(row, look.samples, 0.0)) for row in samples]
-    right = sum(said.argmax() == label for said, label in zip(in_order(jobs, PIPELINE_THREADS), truth, strict=True))
+    right = sum(said.argmax() == label for said, label in zip(in_order(jobs, CORES), truth, strict=True))
     print(f"second look: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
     return arrays
 
 
-def add_second_look(folder: Path, arrays: Mapping[str, NDArray[Any]], gate: float) -> None:
-    """Make a bundle look twice from a score of `gate` on; its own scores of a clip stay as they are.
+def add_second_look(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], gate: float) -> Bundle:
+    """Make a bundle look twice from a score of `gate` on, and open it again; its own scores of a clip stay as they are,
+    what it was calibrated with no longer holds.
 
     Raises
     ------
     BundleError
-        If `folder` is no bundle.
+        If the bundle has been changed since it was opened.
     """
-    manifest = load_bundle(folder).manifest
+    manifest = bundle.manifest
     look = SecondLook(arrays, len(manifest.labels))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
     scores = tuple(float(score) for score in golden_look(look))
     info = SecondLookInfo(sha256=sha256_of(buffer.getvalue()), gate=gate, scores=scores)
-    changed = dataclasses.replace(manifest, second_look=info, format_version=WITH_SECOND_LOOK)
-    with whole_file(folder / SECOND_LOOK_FILE) as file:
-        file.write_bytes(buffer.getvalue())
-    with whole_file(folder / MANIFEST_FILE) as file:
-        file.write_text(changed.to_json(), encoding="utf-8")
+    changed = dataclasses.replace(manifest, second_look=info, format_version=WITH_SECOND_LOOK, calibration={})
+    return store(bundle, changed, {SECOND_LOOK_FILE: buffer.getvalue()})
 
 
 def _drawn(
@@ -128,7 +120,7 @@ def _drawn(
         clip, label = clips.draw(np.random.default_rng([seed, _DRAW, number]))
         starts = range(0, len(clip), _CHUNK)
         jobs = [functools.partial(chunk, number, start, clip[start : start + _CHUNK]) for start in starts]
-        for heard in in_order(jobs, PIPELINE_THREADS):
+        for heard in in_order(jobs, CORES):
             made += heard
         labels.append(label)
         print(f"second look: {len(made)} of {passes * len(clip)} examples heard", file=sys.stderr, flush=True)

@@ -40,9 +40,16 @@ def main(argv: Sequence[str]) -> int:
     if args.passes < 1:
         raise ConfigError(f"--passes {args.passes}; expected 1 or more")
     from kwspot.runtime.bundle import load_bundle
+    from kwspot.runtime.bundle_change import check_writable
+    from kwspot.runtime.speech_embedding import RATE_HZ
     from kwspot.train.run_folder import Run
 
-    bundle, run = load_bundle(args.bundle), Run.load(args.run)
+    bundle = load_bundle(args.bundle)
+    check_writable(bundle, args.bundle)
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    if rate_hz != RATE_HZ:
+        raise BundleError(f"{args.bundle} hears sound of {rate_hz} Hz, the second look {RATE_HZ} Hz; train one of that")
+    run = Run.load(args.run)
     if run.labels != bundle.manifest.labels:
         raise BundleError(
             f"{args.bundle} hears {', '.join(bundle.manifest.labels)}, {args.run} was trained for "
@@ -53,6 +60,6 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.train.train_cli import recorded_config
 
     arrays = teach_second_look(Path(run.config["data"]["folder"]), recorded_config(run.config), args.passes)
-    add_second_look(args.bundle, arrays, args.gate)
-    print(f"looks twice from {args.gate:g} on: {args.bundle}; calibrate it: kwspot calibrate {args.bundle} --help")
+    bundle = add_second_look(bundle, arrays, args.gate)
+    print(f"looks twice from {args.gate:g} on: {bundle.path}; calibrate it: kwspot calibrate {bundle.path} --help")
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.config import Config
 from kwspot.train.config_tables import demand
+from kwspot.train.second_look_cli import GATE, PASSES
 from kwspot.train.toml_table import read_table
 
 STARTS = ("pretrained", "scratch")
@@ -62,17 +63,17 @@ class WordSettings:
     mining_epochs: int = 4
     mining_threshold: float = 0.4
     mining_most: int = 600
-    second_look_passes: int = 2
-    second_look_gate: float = 0.1
+    second_look_passes: int = PASSES
+    second_look_gate: float = GATE
     start: str = "pretrained"
 
     def __post_init__(self) -> None:
         demand(self.takes >= 12, "word.takes", self.takes, "12 or more")
         for name in ("programs_share", "recordings_share", "mining_threshold"):
             demand(0 <= getattr(self, name) < 1, f"word.{name}", getattr(self, name), "0 to below 1")
-        for name in ("confusables", "takes_of_confusable", "takes_of_word", "foreign_sentences", "mining_rounds"):
+        counts = ("confusables", "takes_of_confusable", "takes_of_word", "foreign_sentences")
+        for name in (*counts, "mining_rounds", "second_look_passes"):
             demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
-        demand(self.second_look_passes >= 0, "word.second_look_passes", self.second_look_passes, "0 or more")
         demand(0 < self.second_look_gate < 1, "word.second_look_gate", self.second_look_gate, "a score between 0 and 1")
         for name in ("sentences", "mining_epochs", "mining_most"):
             demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")

@@ -19,6 +19,7 @@ from typing import Any
 
 from kwspot.runtime.atomic import whole_file, whole_folder
 from kwspot.runtime.recordings import SOUND_EXTENSIONS
+from kwspot.train.config import load_preset
 from kwspot.train.mining import mine
 from kwspot.train.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, is_run
 from kwspot.train.toml_text import to_toml
@@ -31,7 +32,7 @@ _RATE_OF_MINING = 0.3
 _WARM_UP_OF_MINING = 0.2
 # So many examples of a small folder of mined clips are in the pool that an epoch draws from.
 _MINED_LEAST = 300
-TWICE = "twice.kws"
+PRESET, TWICE = "word", "twice.kws"
 _UTTERANCES_PER_S, _EXAMPLES_PER_S = 60.0, 450.0
 _LOOKS_PER_S = 150.0
 _HEADS_S = 60.0
@@ -61,7 +62,7 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
     settings = plan.settings
     sounds = work / "sounds"
     spoken = settings.takes * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
-    epochs = int(plan.tables.get("training", {}).get("epochs", 8))
+    epochs = int(plan.tables.get("training", {}).get("epochs", load_preset(PRESET).training.epochs))
     epoch_s = settings.takes * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
     yield Step(
         "speak",
@@ -172,7 +173,7 @@ def _tables(plan: Plan, work: Path, number: int) -> dict[str, Any]:
             "learning_rate": rate,
             "warm_up_epochs": _WARM_UP_OF_MINING,
         }
-    return {"base": "word", **tables}
+    return {"base": PRESET, **tables}
 
 
 def _mine_round(plan: Plan, work: Path, number: int) -> None:
