@@ -3,12 +3,12 @@
 The small network that runs all day has heard the phrase from programs alone, as a rule, and takes other things for it,
 or is unsure of people. Where it gives a word `gate` or more, the last second of sound goes through Google's speech
 embedding (:mod:`kwspot.runtime.speech_embedding`) and two layers that were trained for these phrases, and what they say
-counts. What is not suspected scores 0, so every score above 0 has been looked at twice. It costs 5 ms of a desktop's
-core every 80 ms while something is suspected, and nothing else.
+counts. What is not suspected scores 0, so every score above 0 has been looked at twice. It costs TODO
 """
 
 from __future__ import annotations
 
+import collections
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from kwspot.runtime.bundle import Bundle, Manifest
 from kwspot.runtime.classifier import Results
 from kwspot.runtime.errors import BundleDamagedError
-from kwspot.runtime.speech_embedding import DIMENSIONS, STEP_SAMPLES, SpeechEmbedding, samples_of
+from kwspot.runtime.speech_embedding import (
+    DIMENSIONS,
+    STEP_SAMPLES,
+    Memory,
+    SpeechEmbedding,
+    further_samples_of,
+    samples_of,
+)
 
 
 class SecondLook:
@@ -107,7 +114,10 @@ class Doubter:
 
     def hear(self, block: NDArray[np.int16]) -> None:
         """Take the sound, int16 (n,), that the scores of the next :meth:`check` are of."""
-        self._sound = np.concatenate([self._sound[-self._kept :], block])
+        while self._held and self._held - len(self._blocks[0]) >= self._kept:
+            self._held -= len(self._blocks.popleft())
+        self._blocks.append(block.copy())  # whoever gave it may fill it again
+        self._held += len(block)
         self._heard += len(block)
 
     def check(self, results: Results) -> Results:
@@ -132,8 +142,11 @@ class Doubter:
         count = self._look.embeddings
         ends = [end - STEP_SAMPLES * k for k in range(count + self._places - 1)]
         missing = sum(at not in self._embedded for at in ends)  # the last ones, since looks are in order
-        if missing:
-            found = self._look.embed(self._sound_until(end, samples_of(missing)))
+        if missing:  # and the memory is at the last that is not
+            afresh = missing == len(ends)
+            self._memory = {} if afresh else self._memory
+            length = samples_of(missing) if afresh else further_samples_of(missing)
+            found = self._look.embed(self._sound_until(end, length), self._memory)
             self._embedded |= dict(zip(ends[:missing][::-1], found, strict=True))
         self._embedded = {at: self._embedded[at] for at in ends}
         heard = np.stack([self._embedded[at] for at in reversed(ends)])
@@ -142,14 +155,16 @@ class Doubter:
 
     def _sound_until(self, end: int, length: int) -> NDArray[np.int16]:
         """The last `length` samples before one of the stretch; before its first there was silence."""
-        stop = end - self._heard + len(self._sound)
+        sound = np.concatenate(self._blocks)
+        stop = end - self._heard + len(sound)
         start = max(0, stop - length)
         silence = np.zeros(length - (stop - start), np.int16)
-        return np.concatenate([silence, self._sound[start:stop]])
+        return np.concatenate([silence, sound[start:stop]])
 
     def reset(self) -> None:
         """A new stretch of sound."""
-        self._sound = np.empty(0, np.int16)
-        self._heard = 0
+        self._blocks: collections.deque[NDArray[np.int16]] = collections.deque()
+        self._held = self._heard = 0
         self._said: NDArray[np.float32] | None = None
         self._embedded: dict[int, NDArray[np.float32]] = {}
+        self._memory: Memory = {}

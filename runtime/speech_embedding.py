@@ -57,6 +57,15 @@ def samples_of(embeddings: int) -> int:
     return FIELD_SAMPLES + STEP_SAMPLES * (embeddings - 1)
 
 
+def further_samples_of(embeddings: int) -> int:
+    """Sound that so many more take, of which the first frame's begins before the new."""
+    return STEP_SAMPLES * embeddings + _FRAMES.window_samples - _FRAMES.hop_samples
+
+
+Memory = dict[int, NDArray[np.float32]]
+"""Convolution over time → the last rows that it was given."""
+
+
 class SpeechEmbedding:
     """Sound, int16 (n,) at 16 kHz, at least :data:`FIELD_SAMPLES` → embeddings, float32 (k, 96).
 
@@ -73,10 +82,16 @@ class SpeechEmbedding:
             matrix = np.ascontiguousarray(kernel.reshape(-1, kernel.shape[-1]))
             self._layers.append((time, mel, matrix, weights[f"{k}/bias"].astype(np.float32), pool))
 
-    def __call__(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    def __call__(self, samples: NDArray[np.int16], memory: Memory | None = None) -> NDArray[np.float32]:
+        """Embeddings of the sound alone, or after that of the call that filled `memory`, which is changed: a step is as
+        long as all that is pooled over time, so k more take but :func:`further_samples_of` k."""
+        memory = {} if memory is None else memory
         x = log_mel(samples)[:, :, None]  # (frames, 32, 1)
         last = len(self._layers) - 1
         for k, (time, mel, matrix, bias, pool) in enumerate(self._layers):
+            if time > 1:
+                x = np.concatenate([memory[k], x]) if k in memory else x
+                memory[k] = x[1 - time :].copy()
             x = _convolved(x, time, mel, matrix)
             x += bias
             if k < last:

@@ -32,6 +32,7 @@ from kwspot.runtime.speech_embedding import (
     FIELD_SAMPLES,
     STEP_SAMPLES,
     SpeechEmbedding,
+    further_samples_of,
     log_mel,
     samples_of,
 )
@@ -123,6 +124,20 @@ def test_an_embedding_depends_on_its_own_sound_alone(embed: SpeechEmbedding, voi
         alone = embed(voice[k * STEP_SAMPLES : k * STEP_SAMPLES + FIELD_SAMPLES])
         np.testing.assert_allclose(alone[0], whole[k], atol=1e-3)
     assert len(embed(voice[: samples_of(3)])) == 3
+
+
+@settings(max_examples=25, deadline=None)
+@given(first=some.integers(1, 9), more=some.lists(some.integers(1, 5), max_size=6))
+def test_sound_that_goes_on_gives_the_embeddings_of_the_whole(
+    first: int, more: list[int], embed: SpeechEmbedding, voice: np.ndarray
+) -> None:
+    count, memory = first, {}
+    heard = [embed(voice[: samples_of(first)], memory)]
+    for further in more:
+        end = samples_of(count + further)
+        heard.append(embed(voice[end - further_samples_of(further) : end], memory))
+        count += further
+    np.testing.assert_allclose(np.concatenate(heard), embed(voice[: samples_of(count)]), atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kwspot.runtime.errors import BundleError, ConfigError
 
-GATE, PASSES = 0.1, 2
+GATE, PASSES = 0.05, 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,10 +33,10 @@ _WARM_UP_OF_MINING = 0.2
 # So many examples of a small folder of mined clips are in the pool that an epoch draws from.
 _MINED_LEAST = 300
 PRESET, TWICE = "word", "twice.kws"
-_UTTERANCES_PER_S, _EXAMPLES_PER_S = 60.0, 450.0
+_UTTERANCES_PER_S, _EXAMPLES_PER_S = 45.0, 400.0
 _LOOKS_PER_S = 150.0
 _HEADS_S = 60.0
-_EXPORT_S, _MINING_S, _CALIBRATION_S = 40.0, 30.0, 30.0
+_EXPORT_S, _MINING_S, _CALIBRATION_S = 45.0, 60.0, 70.0
 
 
 class CommandFailed(Exception):
