@@ -3,7 +3,8 @@
 The small network that runs all day has heard the phrase from programs alone, as a rule, and takes other things for it,
 or is unsure of people. Where it gives a word `gate` or more, the last second of sound goes through Google's speech
 embedding (:mod:`kwspot.runtime.speech_embedding`) and two layers that were trained for these phrases, and what they say
-counts. What is not suspected scores 0, so every score above 0 has been looked at twice. It costs TODO
+counts four times as much. What is not suspected scores 0, so every score above 0 has been looked at twice. It costs a
+few milliseconds of a desktop's core every 80 ms while something is suspected, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ from kwspot.runtime.speech_embedding import (
     further_samples_of,
     samples_of,
 )
+
+# Of the logarithms that are added: of what one network takes for the word the other often knows better, though the
+# first knows far less.
+_FIRST_COUNTS = np.float32(0.2)
+# Half a step of an int8 score, for the logarithm of none.
+_LEAST = np.float32(1 / 512)
 
 
 class SecondLook:
@@ -64,16 +71,20 @@ class SecondLook:
         self.samples = samples_of(self.embeddings)
         """Sound that a look depends on."""
 
-    def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities of the labels, float32 (labels,), of embeddings, float32 (n, 96)."""
-        hidden = np.maximum(embeddings.reshape(-1) @ self._hidden + self._hidden_bias, np.float32(0))
-        said = hidden @ self._scores + self._scores_bias
-        grown = np.exp(said - said.max())
-        return grown / grown.sum()
+    def log_scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logarithms of the labels' probabilities, float32 (n, labels), each up to a summand, of embeddings in a row,
+        float32 (n, embeddings, 96)."""
+        rows = embeddings.reshape(len(embeddings), -1)
+        return np.maximum(rows @ self._hidden + self._hidden_bias, np.float32(0)) @ self._scores + self._scores_bias
 
     def look(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Scores, float32 (labels,), at the end of sound, int16 (`samples`,)."""
-        return self.scores(self.embed(samples))
+        """Probabilities, float32 (labels,), at the end of sound, int16 (`samples`,)."""
+        return _softmax(self.log_scores(self.embed(samples)[None])[0])
+
+
+def _softmax(log_scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    grown = np.exp(log_scores - log_scores.max())
+    return grown / grown.sum()
 
 
 def open_second_look(bundle: Bundle) -> SecondLook:
@@ -94,7 +105,9 @@ class Doubter:
     Looks are 80 ms apart on the stream's own clock, or as far as its scores
     are, and count until the next; how the sound was sliced changes nothing.
     Where the network's window is longer than a look, it is looked at from
-    place to place, and the highest score of a word counts.
+    place to place, and the logarithms are averaged. What counts is the
+    weighted geometric mean of both networks' scores, scaled to a sum of 1:
+    they are wrong about different things.
     """
 
     def __init__(self, look: SecondLook, manifest: Manifest, gate: float) -> None:
@@ -121,7 +134,7 @@ class Doubter:
         self._heard += len(block)
 
     def check(self, results: Results) -> Results:
-        """Scores as they count: of what is suspected those of the second look, of all else 0 for the words."""
+        """Scores as they count: of what is suspected those of both networks, of all else 0 for the words."""
         return [(frames_seen, self._checked(frames_seen, scores)) for frames_seen, scores in results]
 
     def _checked(self, frames_seen: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,14 +143,14 @@ class Doubter:
         elif frames_seen // self._hop_frames % self._looks_apart == 0:
             self._said = self._looked(self._features.samples_in(frames_seen))
         if self._said is not None:
-            return self._said.copy()
+            return _softmax(_FIRST_COUNTS * np.log(np.maximum(scores, _LEAST)) + (1 - _FIRST_COUNTS) * self._said)
         scores = scores.copy()
         scores[self._words] = 0.0
         return scores
 
     def _looked(self, end: int) -> NDArray[np.float32]:
-        """Scores at a sample of the stretch, of the place in the network's window where a word's are highest;
-        embeddings of the look before are used again."""
+        """What is said at a sample of the stretch, as logarithms, float32 (labels,); embeddings that the look before
+        had, too, are not made again."""
         self.looks += 1
         count = self._look.embeddings
         ends = [end - STEP_SAMPLES * k for k in range(count + self._places - 1)]
@@ -150,8 +163,8 @@ class Doubter:
             self._embedded |= dict(zip(ends[:missing][::-1], found, strict=True))
         self._embedded = {at: self._embedded[at] for at in ends}
         heard = np.stack([self._embedded[at] for at in reversed(ends)])
-        looks = [self._look.scores(heard[place : place + count]) for place in range(self._places)]
-        return max(looks, key=lambda scores: float(scores[self._words].max()))
+        places = np.stack([heard[place : place + count] for place in range(self._places)])
+        return self._look.log_scores(places).mean(axis=0)
 
     def _sound_until(self, end: int, length: int) -> NDArray[np.int16]:
         """The last `length` samples before one of the stretch; before its first there was silence."""

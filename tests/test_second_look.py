@@ -162,8 +162,12 @@ def reference(bundle: Bundle, sound: np.ndarray) -> list[tuple[int, np.ndarray]]
             said = None
         elif frames_seen // manifest.inference_hop_frames % (STEP_SAMPLES // manifest.inference_hop_samples) == 0:
             looks = [look.look(before[at + lead - back :][: look.samples]) for back in (STEP_SAMPLES, 0)]
-            said = max(looks, key=lambda scores: scores[words].max())
-        counts = said if said is not None else np.where(np.isin(np.arange(len(scores)), words), 0, scores)
+            said = np.sqrt(looks[0] * looks[1])
+        if said is None:
+            counts = np.where(np.isin(np.arange(len(scores)), words), 0, scores)
+        else:
+            both = np.maximum(scores, 1 / 512) ** 0.2 * said**0.8
+            counts = both / both.sum()
         expected.append((at, counts))
     return expected
 
