@@ -32,8 +32,10 @@ from kwspot.runtime.speech_embedding import (
 # Of the logarithms that are added: of what one network takes for the word the other often knows better, though the
 # first knows far less.
 _FIRST_COUNTS = np.float32(0.2)
-# Half a step of an int8 score, for the logarithm of none.
+# Half a step of an int8 score: surer than that is nobody, or one would overrule all.
 _LEAST = np.float32(1 / 512)
+# In the middle of the first network's window, where it was shown the words; at its ends a look sees half of one.
+_MOST_PLACES = 6
 
 
 class SecondLook:
@@ -71,20 +73,24 @@ class SecondLook:
         self.samples = samples_of(self.embeddings)
         """Sound that a look depends on."""
 
-    def log_scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logarithms of the labels' probabilities, float32 (n, labels), each up to a summand, of embeddings in a row,
-        float32 (n, embeddings, 96)."""
+    def scores(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the labels, float32 (n, labels), of embeddings in a row, float32 (n, embeddings, 96)."""
         rows = embeddings.reshape(len(embeddings), -1)
-        return np.maximum(rows @ self._hidden + self._hidden_bias, np.float32(0)) @ self._scores + self._scores_bias
+        hidden = np.maximum(rows @ self._hidden + self._hidden_bias, np.float32(0))
+        return _softmax(hidden @ self._scores + self._scores_bias)
 
     def look(self, samples: NDArray[np.int16]) -> NDArray[np.float32]:
         """Probabilities, float32 (labels,), at the end of sound, int16 (`samples`,)."""
-        return _softmax(self.log_scores(self.embed(samples)[None])[0])
+        return self.scores(self.embed(samples)[None])[0]
 
 
 def _softmax(log_scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    grown = np.exp(log_scores - log_scores.max())
-    return grown / grown.sum()
+    grown = np.exp(log_scores - log_scores.max(axis=-1, keepdims=True))
+    return grown / grown.sum(axis=-1, keepdims=True)
+
+
+def _logarithms(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.log(np.maximum(scores, _LEAST))
 
 
 def open_second_look(bundle: Bundle) -> SecondLook:
@@ -104,8 +110,8 @@ class Doubter:
 
     Looks are 80 ms apart on the stream's own clock, or as far as its scores
     are, and count until the next; how the sound was sliced changes nothing.
-    Where the network's window is longer than a look, it is looked at from
-    place to place, and the logarithms are averaged. What counts is the
+    Where the network's window is longer than a look, its middle is looked at
+    from place to place, and the logarithms are averaged. What counts is the
     weighted geometric mean of both networks' scores, scaled to a sum of 1:
     they are wrong about different things.
     """
@@ -116,9 +122,11 @@ class Doubter:
         self._words = [manifest.labels.index(word) for word in manifest.words]
         self._hop_frames = manifest.inference_hop_frames
         self._looks_apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
-        # The network's window may be longer than a look: then the word lies anywhere in it.
-        self._places = 1 + max(0, manifest.window_samples - look.samples) // STEP_SAMPLES
-        seen = look.samples + (self._places - 1) * STEP_SAMPLES
+        places = 1 + max(0, manifest.window_samples - look.samples) // STEP_SAMPLES
+        self._places = min(places, _MOST_PLACES)
+        self._ago = STEP_SAMPLES * ((places - self._places + 1) // 2)
+        """How long before the end of the network's window that of the last place is."""
+        seen = look.samples + (self._places - 1) * STEP_SAMPLES + self._ago
         # The last scores may be of some time ago: frames come in groups.
         self._kept = seen + 4 * manifest.inference_hop_samples + manifest.features.window_samples
         self.looks = 0
@@ -143,15 +151,16 @@ class Doubter:
         elif frames_seen // self._hop_frames % self._looks_apart == 0:
             self._said = self._looked(self._features.samples_in(frames_seen))
         if self._said is not None:
-            return _softmax(_FIRST_COUNTS * np.log(np.maximum(scores, _LEAST)) + (1 - _FIRST_COUNTS) * self._said)
+            return _softmax(_FIRST_COUNTS * _logarithms(scores) + (1 - _FIRST_COUNTS) * self._said)
         scores = scores.copy()
         scores[self._words] = 0.0
         return scores
 
     def _looked(self, end: int) -> NDArray[np.float32]:
-        """What is said at a sample of the stretch, as logarithms, float32 (labels,); embeddings that the look before
-        had, too, are not made again."""
+        """What is said of the window that ends at a sample of the stretch, as logarithms, float32 (labels,); embeddings
+        that the look before had, too, are not made again."""
         self.looks += 1
+        end -= self._ago
         count = self._look.embeddings
         ends = [end - STEP_SAMPLES * k for k in range(count + self._places - 1)]
         missing = sum(at not in self._embedded for at in ends)  # the last ones, since looks are in order
@@ -164,12 +173,12 @@ class Doubter:
         self._embedded = {at: self._embedded[at] for at in ends}
         heard = np.stack([self._embedded[at] for at in reversed(ends)])
         places = np.stack([heard[place : place + count] for place in range(self._places)])
-        return self._look.log_scores(places).mean(axis=0)
+        return _logarithms(self._look.scores(places)).mean(axis=0)
 
     def _sound_until(self, end: int, length: int) -> NDArray[np.int16]:
         """The last `length` samples before one of the stretch; before its first there was silence."""
         sound = np.concatenate(self._blocks)
-        stop = end - self._heard + len(sound)
+        stop = max(0, end - self._heard + len(sound))
         start = max(0, stop - length)
         silence = np.zeros(length - (stop - start), np.int16)
         return np.concatenate([silence, sound[start:stop]])

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from kwspot.benchmarks.stream_scores import StreamScores
-from kwspot.runtime import KeywordSpotter, cli
+from kwspot.runtime import KeywordSpotter, cli, second_look
 from kwspot.runtime.bundle import Bundle, load_bundle
 from kwspot.runtime.bundle_change import store
 from kwspot.runtime.classifier import open_classifier
@@ -147,7 +147,7 @@ def test_silence_and_both_ends_of_int16_are_finite(embed: SpeechEmbedding, sound
     assert np.isfinite(embed(sound.astype(np.int16))).all()
 
 
-def reference(bundle: Bundle, sound: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def reference(bundle: Bundle, sound: np.ndarray, places: int) -> list[tuple[int, np.ndarray]]:
     """Scores as the documentation has them: computed anew for each look, from the sound as a whole."""
     manifest, look = bundle.manifest, open_second_look(bundle)
     classifier = open_classifier(manifest, open_engine(bundle, "litert"))
@@ -161,8 +161,8 @@ def reference(bundle: Bundle, sound: np.ndarray) -> list[tuple[int, np.ndarray]]
         if scores[words].max() < 0.3:
             said = None
         elif frames_seen // manifest.inference_hop_frames % (STEP_SAMPLES // manifest.inference_hop_samples) == 0:
-            looks = [look.look(before[at + lead - back :][: look.samples]) for back in (STEP_SAMPLES, 0)]
-            said = np.sqrt(looks[0] * looks[1])
+            looks = [look.look(before[at + lead - back :][: look.samples]) for back in (STEP_SAMPLES, 0)[:places]]
+            said = np.exp(np.mean(np.log(np.maximum(looks, 1 / 512)), axis=0))
         if said is None:
             counts = np.where(np.isin(np.arange(len(scores)), words), 0, scores)
         else:
@@ -177,11 +177,13 @@ def spoken(seconds: int) -> np.ndarray:
     return np.concatenate([tone_clip(("low", "high")[k % 2], rng) for k in range(seconds)])
 
 
-def test_what_is_suspected_is_looked_at_again(twice: Bundle) -> None:
+@pytest.mark.parametrize("places", [1, 2])
+def test_what_is_suspected_is_looked_at_again(twice: Bundle, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(second_look, "_MOST_PLACES", places)
     sound = spoken(5)
     spotter = KeywordSpotter(twice, engine="litert")
     spotter.push(sound)
-    expected = reference(twice, sound)
+    expected = reference(twice, sound, places)
     assert [at for at, _ in spotter.last_scores] == [at for at, _ in expected]
     for (_, scores), (_, wanted) in zip(spotter.last_scores, expected, strict=True):
         np.testing.assert_allclose(scores, wanted, atol=1e-3)
