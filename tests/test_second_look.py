@@ -167,6 +167,7 @@ def reference(bundle: Bundle, sound: np.ndarray, places: int) -> list[tuple[int,
             counts = np.where(np.isin(np.arange(len(scores)), words), 0, scores)
         else:
             both = np.maximum(scores, 1 / 512) ** 0.2 * said**0.8
+            both[words] *= 5
             counts = both / both.sum()
         expected.append((at, counts))
     return expected
