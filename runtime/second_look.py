@@ -29,8 +29,7 @@ from kwspot.runtime.speech_embedding import (
     samples_of,
 )
 
-# Of the logarithms that are added: of what one network takes for the word the other often knows better, though the
-# first knows far less.
+# Share of the logarithms: what one network takes for the word the other often does not, but the first has heard less.
 _FIRST_COUNTS = np.float32(0.2)
 # Trainings hear other sound five times as often as a word; of what is suspected so much more is one.
 _ODDS = np.log(np.float32(5))
