@@ -134,6 +134,14 @@ class Doubter:
         """How many there were, since the start."""
         self.reset()
 
+    def reset(self) -> None:
+        """A new stretch of sound."""
+        self._blocks: collections.deque[NDArray[np.int16]] = collections.deque()
+        self._held = self._heard = 0
+        self._said: NDArray[np.float32] | None = None
+        self._embedded: dict[int, NDArray[np.float32]] = {}
+        self._memory: Memory = {}
+
     def hear(self, block: NDArray[np.int16]) -> None:
         """Take the sound, int16 (n,), that the scores of the next :meth:`check` are of."""
         while self._held and self._held - len(self._blocks[0]) >= self._kept:
@@ -185,11 +193,3 @@ class Doubter:
         start = max(0, stop - length)
         silence = np.zeros(length - (stop - start), np.int16)
         return np.concatenate([silence, sound[start:stop]])
-
-    def reset(self) -> None:
-        """A new stretch of sound."""
-        self._blocks: collections.deque[NDArray[np.int16]] = collections.deque()
-        self._held = self._heard = 0
-        self._said: NDArray[np.float32] | None = None
-        self._embedded: dict[int, NDArray[np.float32]] = {}
-        self._memory: Memory = {}
