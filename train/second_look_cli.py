@@ -60,6 +60,6 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.train.train_cli import recorded_config
 
     arrays = teach_second_look(Path(run.config["data"]["folder"]), recorded_config(run.config), args.passes)
-    bundle = add_second_look(bundle, arrays, args.gate)
-    print(f"looks twice from {args.gate:g} on: {bundle.path}; calibrate it: kwspot calibrate {bundle.path} --help")
+    add_second_look(bundle, arrays, args.gate)
+    print(f"written: scores from {args.gate:g} on are looked at again; calibrate the thresholds anew: kwspot calibrate")
     return 0
