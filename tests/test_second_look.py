@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import librosa
 import numpy as np
 import pytest
-from conftest import RATE_HZ, tone_clip
+from conftest import RATE_HZ, tone_clip, write_wav
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -355,3 +355,15 @@ def test_a_new_second_look_ends_what_was_calibrated(twice: Bundle, weights: dict
     assert not again.manifest.calibration
     assert again.manifest.second_look != twice.manifest.second_look
     assert all(check.passed for check in run_checks(again, open_engine(again, "litert")))
+
+
+def test_bench_latency_times_its_looks(twice: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wav = write_wav(tmp_path / "words.wav", spoken(5))
+    command = ["bench", "latency", str(twice.path), "--wav", str(wav), "--engine", "litert", "--json", "-"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    (run,) = json.loads(printed.out)["runs"]
+    assert list(run["us"]) == ["features", "inference", "second look", "decision", "total"]
+    assert run["us"]["second look"]["max"] > 100  # where nothing is suspected it is one comparison
+    assert run["us"]["total"]["max"] >= run["us"]["second look"]["max"]
+    assert "second look" in printed.err
