@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kwspot.benchmarks.false_accept_rate import CONFIDENCE, interval_per_hour, upper_per_hour
 from kwspot.benchmarks.stream_heard import HeardNegative, HeardTake
-from kwspot.benchmarks.stream_scores import Replay
+from kwspot.benchmarks.stream_scores import NEVER, Replay
 from kwspot.runtime.bundle import Manifest
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.intervals import wilson_interval
@@ -119,18 +120,58 @@ def choices(
         least = ", ".join(
             f"{word} {rate:.2f}" if rate < float("inf") else f"{word} (never heard)" for word, rate in failed.items()
         )
+        surest = [place for word in failed for place in next_to_fire(manifest, word, NEVER, negatives, most=1)]
+        named = ", ".join(f"{place['sound']} at {place['at_s']:g} s" for place in surest)
+        where = f" (surest in {named})" if named else ""
         raise ConfigError(
             f"no threshold brings {'these words' if len(failed) > 1 else 'this word'} down to {target_per_hour:g} "
             f"false accepts per hour; the least that is reached while the word is still heard: {least}. The bundle "
-            "is as it was: see that the negatives do not hold the word, allow more with --target-fa-per-hour, "
-            "or train with more negatives"
+            f"is as it was: see that the negatives do not hold the word{where}, allow more with "
+            "--target-fa-per-hour, or train with more negatives"
         )
     return chosen
 
 
-def evidence(chosen: Mapping[str, Choice], found: Mapping[str, Any], target_per_hour: float) -> dict[str, Any]:
+def next_to_fire(
+    manifest: Manifest, word: str, threshold: float, negatives: Sequence[HeardNegative], most: int = 2
+) -> list[dict[str, Any]]:
+    """The first sounds that a word would fire in, too, were its threshold lower: name, seconds, and from where on.
+
+    A single one may keep a threshold far above the rest; whoever listens to it
+    can tell whether it holds the word, or ever comes.
+    """
+    columns = [manifest.labels.index(word)]
+    replay = Replay(manifest, {word: threshold})
+    quiet = [sound for sound in negatives if not replay.events(sound.scored)]
+    peaks = [sound.scored.peak(columns) for sound in quiet]
+    found: dict[Path, dict[str, Any]] = {}
+    for lower in reversed([point for point in GRID if point < threshold]):
+        replay = Replay(manifest, {word: lower})
+        for sound, peak in zip(quiet, peaks, strict=True):
+            if peak >= lower and sound.path not in found and (events := replay.events(sound.scored)):
+                at_s = round(events[0].at_s, 2)
+                found[sound.path] = {"sound": sound.path.name, "at_s": at_s, "threshold": lower}
+        if len(found) >= most:
+            break
+    return list(found.values())[:most]
+
+
+def evidence(
+    manifest: Manifest,
+    chosen: Mapping[str, Choice],
+    negatives: Sequence[HeardNegative],
+    found: Mapping[str, Any],
+    target_per_hour: float,
+) -> dict[str, Any]:
     """What is kept in ``bundle.json``: :func:`outcome` of the choices, what they rest on, and what was asked."""
-    words = {word: {**values, "basis": chosen[word].basis} for word, values in found["words"].items()}
+    words = {
+        word: {
+            **values,
+            "basis": chosen[word].basis,
+            "next": next_to_fire(manifest, word, chosen[word].threshold, negatives),
+        }
+        for word, values in found["words"].items()
+    }
     return {**found, "words": words, "target_false_accepts_per_hour": target_per_hour, "confidence": CONFIDENCE}
 
 

@@ -81,12 +81,13 @@ def main(argv: Sequence[str]) -> int:
     progress.step("thresholds")
     chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
     thresholds = {word: choice.threshold for word, choice in chosen.items()}
+    manifest = bundle.manifest
+    together = outcome(manifest, thresholds, quiet, said)
     found = {
         "engine": detector.engine_name,
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
-        **evidence(chosen, outcome(bundle.manifest, thresholds, quiet, said), args.target_fa_per_hour),
+        **evidence(manifest, chosen, quiet, together, args.target_fa_per_hour),
     }
-    manifest = bundle.manifest
     decision = manifest.decision.with_thresholds(thresholds, manifest.labels)
     bundle = store(bundle, dataclasses.replace(manifest, decision=decision, calibration=found))
     write_json(result(SCHEMA, bundle, found), args.json)
@@ -112,6 +113,9 @@ def _say(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
         else:
             line += "; no positives, so misses are unknown"
         print(line, file=out)
+        if values["next"]:
+            nearest = ", ".join(f"{s['sound']} at {s['at_s']:g} s (from {s['threshold']:g} on)" for s in values["next"])
+            print(f"{'':{width}}  lower, it would also fire in {nearest}", file=out)
     by_rate = [word for word, values in found["words"].items() if values["basis"] == "rate"]
     if by_rate:
         reason = (

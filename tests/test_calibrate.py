@@ -80,6 +80,33 @@ def test_the_threshold_is_what_the_detector_needs(
     assert max(heard.count("low"), heard.count("high")) <= 2000 * values["negatives"]["hours"]
 
 
+def test_what_keeps_a_threshold_up_is_named(
+    mine: Path, tone_folder: Path, save_wav: SaveWav, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sound among the negatives is nearly the word: a faint tone of its band, from 2 s on."""
+    rng, time = np.random.default_rng(2), np.arange(RATE_HZ // 2) / RATE_HZ
+    nearly, noise = rng.normal(0, 20, (2, 4 * RATE_HZ))
+    nearly[2 * RATE_HZ :][: len(time)] += 400 * np.sin(2 * np.pi * 500 * time) * np.hanning(len(time)) ** 0.25
+    save_wav(tmp_path / "negatives/nearly.wav", nearly.astype(np.int16))
+    save_wav(tmp_path / "negatives/noise.wav", noise.astype(np.int16))
+    out = tmp_path / "thresholds.json"
+    arguments = ["--negatives", str(tmp_path / "negatives"), "--positives", f"low={tone_folder / 'low'}"]
+    assert main(["calibrate", str(mine), *arguments, "--target-fa-per-hour", "100", "--json", str(out)]) == 0
+    low = json.loads(out.read_text())["words"]["low"]
+    nearest = low["next"][0]
+    assert nearest["sound"] == "nearly.wav"
+    assert 2.0 < nearest["at_s"] < 3.5
+    assert nearest["threshold"] < low["threshold"]
+    assert f"lower, it would also fire in nearly.wav at {nearest['at_s']:g} s" in capsys.readouterr().out
+    # It is as it says: from there on the runtime fires, and a step above it does not.
+    sound = read_sound(tmp_path / "negatives/nearly.wav", RATE_HZ)
+    heard = [
+        KeywordSpotter(load_bundle(mine), thresholds={"low": threshold, "high": 0.99}).push(sound)
+        for threshold in (nearest["threshold"], low["threshold"])
+    ]
+    assert [[event.label for event in events] for events in heard] == [["low"], []]
+
+
 def test_a_target_that_cannot_be_met_is_told(
     mine: Path, talk: NDArray[np.int16], save_wav: SaveWav, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +116,7 @@ def test_a_target_that_cannot_be_met_is_told(
     assert main(["calibrate", str(mine), "--negatives", str(tmp_path / "negatives"), "--target-fa-per-hour", "60"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kwspot:")]
     assert "high 1800" in line
+    assert "surest in talk.wav at " in line
     assert "The bundle is as it was" in line
     assert load_bundle(mine).hash == before
 
