@@ -106,6 +106,13 @@ def open_second_look(bundle: Bundle) -> SecondLook:
         return SecondLook(dict(arrays), len(bundle.manifest.labels))
 
 
+def is_due(manifest: Manifest, frames_seen: int) -> bool:
+    """Whether the scores of a stream at so many frames are looked at again, should they suspect something: those 80 ms
+    apart on the stream's own clock, or all where they are further apart."""
+    apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
+    return frames_seen // manifest.inference_hop_frames % apart == 0
+
+
 class Doubter:
     """The sound of a stream beside its scores, so that what they suspect can be looked at again.
 
@@ -119,10 +126,8 @@ class Doubter:
 
     def __init__(self, look: SecondLook, manifest: Manifest, gate: float) -> None:
         self._look, self._gate = look, gate
-        self._features = manifest.features
         self._words = [manifest.labels.index(word) for word in manifest.words]
-        self._hop_frames = manifest.inference_hop_frames
-        self._looks_apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
+        self._manifest = manifest
         places = 1 + max(0, manifest.window_samples - look.samples) // STEP_SAMPLES
         self._places = min(places, _MOST_PLACES)
         self._ago = STEP_SAMPLES * ((places - self._places + 1) // 2)
@@ -157,8 +162,8 @@ class Doubter:
     def _checked(self, frames_seen: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         if scores[self._words].max() < self._gate:
             self._said = None
-        elif frames_seen // self._hop_frames % self._looks_apart == 0:
-            self._said = self._looked(self._features.samples_in(frames_seen))
+        elif is_due(self._manifest, frames_seen):
+            self._said = self._looked(self._manifest.features.samples_in(frames_seen))
         if self._said is not None:
             both = _FIRST_COUNTS * _logarithms(scores) + (1 - _FIRST_COUNTS) * self._said
             both[self._words] += _ODDS

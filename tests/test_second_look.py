@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import shutil
@@ -25,6 +26,7 @@ from kwspot.runtime.classifier import open_classifier
 from kwspot.runtime.engines import open_engine
 from kwspot.runtime.errors import BundleDamagedError, BundleError
 from kwspot.runtime.features import StreamingMfcc
+from kwspot.runtime.scoring import Scoring
 from kwspot.runtime.second_look import SecondLook, open_second_look
 from kwspot.runtime.selftest import run_checks
 from kwspot.runtime.speech_embedding import (
@@ -39,6 +41,7 @@ from kwspot.runtime.speech_embedding import (
 from kwspot.train import run_folder
 from kwspot.train.backend import keras
 from kwspot.train.config import Config
+from kwspot.train.look_budget import gate_for
 from kwspot.train.second_look import EMBEDDING, add_second_look, teach_second_look
 
 layers = keras.layers
@@ -367,3 +370,27 @@ def test_bench_latency_times_its_looks(twice: Bundle, tmp_path: Path, capsys: py
     assert run["us"]["second look"]["max"] > 100  # where nothing is suspected it is one comparison
     assert run["us"]["total"]["max"] >= run["us"]["second look"]["max"]
     assert "second look" in printed.err
+
+
+@pytest.mark.parametrize("most_per_hour", [20, 3_000, 9_000, 1e9])
+def test_the_gate_keeps_the_looks_within_their_budget(
+    most_per_hour: float, stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    sounds = [write_wav(tmp_path / f"{seconds}.wav", spoken(seconds)) for seconds in (3, 5, 9)]
+    gate = gate_for(stream_bundle, sounds, 0.01, most_per_hour)
+
+    @functools.cache
+    def looks_per_hour(gate: float) -> float:
+        """What a bundle with that gate does."""
+        folder = Path(shutil.copytree(stream_bundle.path, tmp_path / f"{gate}.kws"))
+        arrays = arrays_of(weights, len(stream_bundle.manifest.labels))
+        scoring = Scoring(bundle := add_second_look(load_bundle(folder), arrays, gate), open_engine(bundle, "litert"))
+        for seconds in (3, 5, 9):
+            scoring.reset()
+            scoring.push(spoken(seconds))
+        return scoring.doubter.looks * 3600 / 17
+
+    assert looks_per_hour(gate) <= most_per_hour or gate == 0.5
+    # No lower one does: the next score of int8 below is above the budget, unless none is looked at for less.
+    assert gate == 0.01 or looks_per_hour(gate - 1 / 256) > most_per_hour
+    assert (gate == 0.01) == (looks_per_hour(0.01) <= most_per_hour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,11 @@ class WordSettings:
         the second look there is always one.
     mining_threshold, mining_most
         Score from which a sound is added to the negatives, and how many are in a round.
-    second_look_passes, second_look_gate
-        How often each example is heard to teach the second look (0: the bundle looks once), and the score from which
-        a sound is looked at again.
+    second_look_passes
+        How often each example is heard to teach the second look; 0: the bundle looks once.
+    second_look_gate, second_look_most_per_hour
+        The score from which a sound is looked at again, or a higher one, so that in an hour of the negatives kept apart
+        there are no more looks than this.
     start
         Weights to begin with: "pretrained" (the shipped ``words``) or "scratch".
     """
@@ -65,6 +68,7 @@ class WordSettings:
     mining_most: int = 600
     second_look_passes: int = PASSES
     second_look_gate: float = GATE
+    second_look_most_per_hour: float = 2000.0
     start: str = "pretrained"
 
     def __post_init__(self) -> None:
@@ -75,6 +79,8 @@ class WordSettings:
         for name in (*counts, "mining_rounds", "second_look_passes"):
             demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
         demand(0 < self.second_look_gate < 1, "word.second_look_gate", self.second_look_gate, "a score between 0 and 1")
+        most = self.second_look_most_per_hour
+        demand(0 < most < math.inf, "word.second_look_most_per_hour", most, "a number of looks above 0")
         for name in ("sentences", "mining_epochs", "mining_most"):
             demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")
         demand(self.start in STARTS, "word.start", self.start, f"one of {', '.join(STARTS)}")

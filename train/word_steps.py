@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.atomic import whole_file, whole_folder
+from kwspot.runtime.bundle import load_bundle
 from kwspot.runtime.recordings import SOUND_EXTENSIONS
 from kwspot.train.config import load_preset
+from kwspot.train.look_budget import gate_for
 from kwspot.train.mining import mine
 from kwspot.train.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, is_run
 from kwspot.train.toml_text import to_toml
@@ -185,7 +187,7 @@ def _mine_round(plan: Plan, work: Path, number: int) -> None:
 def _mine(plan: Plan, work: Path, bundle: Path, name: str, file: Path) -> None:
     """What fires in the sound to train on, as a folder of other words, and in `file` how much it was."""
     recipe = json.loads((work / "sounds" / RECIPE_FILE).read_text(encoding="utf-8"))
-    paths = sorted(p for p in (work / "sounds" / "train").iterdir() if p.suffix.lower() in SOUND_EXTENSIONS)
+    paths = _sounds(work / "sounds" / "train")
     with whole_folder(work / "sounds" / "data" / name, overwrite=True) as folder:
         found = mine(
             bundle,
@@ -205,12 +207,19 @@ def _mine(plan: Plan, work: Path, bundle: Path, name: str, file: Path) -> None:
         beside.write_text(json.dumps({**asdict(found), "per_hour": found.per_hour}) + "\n", encoding="utf-8")
 
 
+def _sounds(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SOUND_EXTENSIONS)
+
+
 def _look_twice(plan: Plan, work: Path, target: Path, passes: int) -> None:
     last = work / f"round-{last_round(plan, work)}"
+    once, settings = load_bundle(Path(f"{last}.kws")), plan.settings
+    gate = gate_for(
+        once, _sounds(work / "sounds" / "calibrate"), settings.second_look_gate, settings.second_look_most_per_hour
+    )
     with whole_folder(target, overwrite=True) as folder:
-        shutil.copytree(f"{last}.kws", folder, dirs_exist_ok=True)
-        gate = f"{plan.settings.second_look_gate:g}"
-        _run("second-look", str(folder), "--run", str(last), "--passes", str(passes), "--gate", gate)
+        shutil.copytree(once.path, folder, dirs_exist_ok=True)
+        _run("second-look", str(folder), "--run", str(last), "--passes", str(passes), "--gate", f"{gate:.4f}")
 
 
 def _calibrate(plan: Plan, work: Path, evidence: Path, bundle: Path, *, overwrite: bool) -> None:
