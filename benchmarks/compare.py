@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kwspot.benchmarks.accuracy.waterfall import unpacked
 from kwspot.benchmarks.noise import MEASURES, value_of
 from kwspot.benchmarks.paired import paired_step
-from kwspot.benchmarks.waterfall import unpacked
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.intervals import wilson_interval
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from kwspot.runtime.bundle import Bundle
-from kwspot.runtime.engines import installed_engines, open_engine
 from kwspot.runtime.errors import EngineError
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.engines import installed_engines, open_engine
 
 
 def note(message: str) -> None:

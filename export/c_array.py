@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from kwspot.runtime.atomic import whole_file
-from kwspot.runtime.bundle import Bundle, ModelFile
+from kwspot.runtime.files import whole_file
 from kwspot.runtime.labels import BACKGROUND_LABELS
+from kwspot.runtime.model.bundle import Bundle, ModelFile
 
 ALIGNMENT = 16
 """Bytes; Micro reads tensors where they lie in the model."""

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.export.exact_additions import with_exact_additions
-from kwspot.export.stepping import steps_along
-from kwspot.export.streaming import FRAMES, SCORES, StepModel, step_model
-from kwspot.runtime.bundle import MODEL_FILES, StatePair
+from kwspot.export.requantised_additions import with_exact_additions
+from kwspot.export.step import FRAMES, SCORES, StepModel, step_model
+from kwspot.export.step_calibration import steps_along
 from kwspot.runtime.errors import ExportError
+from kwspot.runtime.model.bundle import MODEL_FILES, StatePair
 
 ONNX_OPSET = 17
 NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "soundfile", "soxr")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.bundle import ModelFile
-from kwspot.runtime.engines import Engine, LiteRtEngine, OnnxEngine
 from kwspot.runtime.errors import ExportError
-from kwspot.runtime.quantisation import quantise
+from kwspot.runtime.features.quantise import quantise
+from kwspot.runtime.model.bundle import ModelFile
+from kwspot.runtime.model.engines import Engine, LiteRtEngine, OnnxEngine
 
 MOST_ONNX_STEPS = 1
 """Of the int8 output: LiteRT and onnxruntime round the last step each in its own way."""

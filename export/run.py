@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError, KwspotError, RunError
-from kwspot.runtime.normalisation import Normalisation
-from kwspot.runtime.spec import FeatureSpec
+from kwspot.runtime.features.normalise import Normalisation
+from kwspot.runtime.features.spec import FeatureSpec
 
 CONFIG_FILE, MODEL_FILE, METRICS_FILE = "config.toml", "model.keras", "metrics.json"
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.export.convert import Converted
-from kwspot.export.model_files import describe
 from kwspot.export.parity import MOST_ONNX_STEPS, Parity
-from kwspot.runtime.bundle import Manifest
-from kwspot.runtime.classifier import Classifier, StreamClassifier, WindowClassifier
-from kwspot.runtime.engines import LiteRtEngine, OnnxEngine
+from kwspot.export.tensors import describe
 from kwspot.runtime.errors import ExportError
+from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.classifier import Classifier, StreamClassifier, WindowClassifier
+from kwspot.runtime.model.engines import LiteRtEngine, OnnxEngine
 
 STREAM_MINUTES = 10
 

@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kwspot.runtime.bundle import Bundle, load_bundle
-    from kwspot.runtime.decision import Decision, DecisionSettings, Detection
+    from kwspot.runtime.audio.microphone import microphone_blocks
+    from kwspot.runtime.audio.sources import Gap, raw_blocks, wav_blocks
+    from kwspot.runtime.detect.decision import Decision, DecisionSettings, Detection
+    from kwspot.runtime.detect.spotter import KeywordSpotter
     from kwspot.runtime.errors import KwspotError
-    from kwspot.runtime.features import StreamingMfcc, mfcc
-    from kwspot.runtime.microphone import microphone_blocks
-    from kwspot.runtime.sources import Gap, raw_blocks, wav_blocks
-    from kwspot.runtime.spec import FeatureSpec
-    from kwspot.runtime.spotter import KeywordSpotter
+    from kwspot.runtime.features.mfcc import StreamingMfcc, mfcc
+    from kwspot.runtime.features.spec import FeatureSpec
+    from kwspot.runtime.model.bundle import Bundle, load_bundle
 
 __all__ = [
     "Bundle",
@@ -36,20 +36,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "Bundle": "bundle",
-    "Decision": "decision",
-    "DecisionSettings": "decision",
-    "Detection": "decision",
-    "FeatureSpec": "spec",
-    "Gap": "sources",
-    "KeywordSpotter": "spotter",
+    "Bundle": "model.bundle",
+    "Decision": "detect.decision",
+    "DecisionSettings": "detect.decision",
+    "Detection": "detect.decision",
+    "FeatureSpec": "features.spec",
+    "Gap": "audio.sources",
+    "KeywordSpotter": "detect.spotter",
     "KwspotError": "errors",
-    "StreamingMfcc": "features",
-    "load_bundle": "bundle",
-    "mfcc": "features",
-    "microphone_blocks": "microphone",
-    "raw_blocks": "sources",
-    "wav_blocks": "sources",
+    "StreamingMfcc": "features.mfcc",
+    "load_bundle": "model.bundle",
+    "mfcc": "features.mfcc",
+    "microphone_blocks": "audio.microphone",
+    "raw_blocks": "audio.sources",
+    "wav_blocks": "audio.sources",
 }
 
 

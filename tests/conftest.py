@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kwspot.runtime.bundle import Bundle
-from kwspot.runtime.features import mfcc
-from kwspot.runtime.normalisation import Normalisation
-from kwspot.runtime.recordings import DataFolder, part_of_speaker, read_sound
-from kwspot.runtime.spec import FeatureSpec
+from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker, read_sound
+from kwspot.runtime.features.mfcc import mfcc
+from kwspot.runtime.features.normalise import Normalisation
+from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.model.bundle import Bundle
 
 if TYPE_CHECKING:
     from kwspot.export.convert import Converted
@@ -115,7 +115,7 @@ def tiny_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def tiny_stream_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of the model that is made to be a stream, as small as it can be."""
-    from kwspot.train.streaming_models import tc_cnn
+    from kwspot.train.models.tc_cnn import tc_cnn
 
     def model(features: Any, labels: int) -> Any:
         return tc_cnn(features, labels, front=4, bands=4, channels=16, blocks=2, dropout=0.0)
@@ -126,7 +126,7 @@ def tiny_stream_run(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 def _trained(model: Callable[[Any, int], Any], name: str, epochs: int, tone_folder: Path, run: Path) -> Path:
     """A run folder of a model, (features, labels) → scores, that was trained on the tones."""
     from kwspot.train.backend import keras
-    from kwspot.train.toml_text import to_toml
+    from kwspot.train.config.toml_text import to_toml
 
     spec = FeatureSpec(coefficients=12)
     labels = tuple(TONES_HZ)
@@ -162,7 +162,7 @@ def _trained(model: Callable[[Any, int], Any], name: str, epochs: int, tone_fold
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A real bundle of `tiny_run`; copy its folder (``.path``) before changing anything in it."""
-    from kwspot.export.export_cli import export_run
+    from kwspot.export.cli import export_run
 
     bundle, _ = export_run(tiny_run, tmp_path_factory.mktemp("bundles") / "tiny.kws")
     return bundle
@@ -172,7 +172,7 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bun
 def stream_export(tiny_stream_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Converted]:
     """A real stream bundle of `tiny_stream_run`, and what the converter gave for it."""
     from kwspot.export import convert, stream_parity
-    from kwspot.export.export_cli import export_run
+    from kwspot.export.cli import export_run
 
     kept = []
 

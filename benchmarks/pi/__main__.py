@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from kwspot.benchmarks.pi.trial import TRIALS, events_of, kwspot, run_trial
-from kwspot.runtime.bundle import load_bundle
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.model.bundle import load_bundle
 
 
 def agree(board: list[dict[str, Any]], here: list[dict[str, Any]], *, exact: bool, hop_samples: int) -> bool:

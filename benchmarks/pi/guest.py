@@ -14,8 +14,8 @@ from pathlib import Path
 from kwspot.benchmarks.pi.cores import Core
 from kwspot.benchmarks.pi.emulator import EmulatedBoard, require
 from kwspot.benchmarks.pi.userland import PYTHON_OF
-from kwspot.runtime.atomic import whole_folder
 from kwspot.runtime.errors import DeployError
+from kwspot.runtime.files import whole_folder
 
 _PLUGIN = Path(__file__).with_name("count_instructions.c")
 

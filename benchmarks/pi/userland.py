@@ -16,8 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kwspot.runtime.atomic import whole_folder
 from kwspot.runtime.errors import DeployError
+from kwspot.runtime.files import whole_folder
 
 PYTHON_OF = {"bookworm": "3.11", "trixie": "3.13"}
 """Debian release → its Python. Raspberry Pi OS 12 is Bookworm, 13 is Trixie."""

@@ -16,9 +16,9 @@ from string import Template
 
 from kwspot.export.deploy.boards import REFUSED, Board
 from kwspot.export.deploy.kit_wheel import kit_wheel, wheel_name
-from kwspot.runtime.atomic import whole_file
-from kwspot.runtime.bundle import Bundle, sha256_of
 from kwspot.runtime.errors import DeployError
+from kwspot.runtime.files import whole_file
+from kwspot.runtime.model.bundle import Bundle, sha256_of
 
 FOLDER = "kwspot-pi"
 """What the archive unpacks to."""

@@ -15,7 +15,7 @@ import importlib.metadata
 import io
 import zipfile
 
-from kwspot.runtime.bundle import SHIPPED
+from kwspot.runtime.model.bundle import SHIPPED
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every file, so that the same kit gives the same bytes."""

@@ -1,0 +1,70 @@
+"""tflite-runtime in an environment of its own: it needs numpy 1, and no TensorFlow beside it.
+
+The other environment holds kwspot and tflite-runtime; the two exchange files.
+Run there as ``python -m kwspot.benchmarks.accuracy.tflite_environment BUNDLE FRAMES.npy SCORES.npy``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.benchmarks.accuracy.scores import Stage, clip_scores
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.errors import EngineError
+from kwspot.runtime.model.bundle import Bundle, load_bundle
+from kwspot.runtime.model.engines import open_engine
+
+
+def run_in_environment(python: str, module: str, *arguments: str) -> None:
+    """Run a module of the kit by the Python of the other environment.
+
+    Raises
+    ------
+    EngineError
+        If that Python is missing, or cannot run the model.
+    """
+    try:
+        done = subprocess.run([python, "-m", module, *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EngineError(
+            f"{python} cannot be run ({error.strerror}); expected the Python of an environment with "
+            "kwspot[tflite]: make one, or leave --tflite-python out"
+        ) from None
+    if done.returncode:
+        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise EngineError(
+            f"{python} could not run the model in tflite-runtime: {last_line}; "
+            "expected an environment with kwspot[tflite]"
+        )
+
+
+def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> Stage:
+    """``int8-tflite``, scored by another Python.
+
+    Raises
+    ------
+    EngineError
+        If that Python is missing, or cannot run the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="kwspot-tflite-") as name:
+        given, said = Path(name) / "frames.npy", Path(name) / "scores.npy"
+        np.save(given, frames)
+        bundle_path = str(bundle.path.resolve())
+        run_in_environment(python, "kwspot.benchmarks.accuracy.tflite_environment", bundle_path, str(given), str(said))
+        return Stage.from_scores("int8-tflite", np.load(said))
+
+
+def _work(bundle_path: str, given: str, said: str) -> int:
+    bundle = load_bundle(bundle_path)
+    np.save(said, clip_scores(bundle, open_engine(bundle, "tflite"), np.load(given)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: _work(*sys.argv[1:])))

@@ -1,0 +1,39 @@
+"""``kwspot bench``: knows its subcommands by module name and loads only the one that is typed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from kwspot.runtime.errors import ConfigError
+
+SUBCOMMANDS = {
+    "accuracy": ("kwspot.benchmarks.accuracy.cli", "what each form of the model gets right on the same clips"),
+    "engines": ("kwspot.benchmarks.latency.engines_cli", "the same sound through every engine, event by event"),
+    "latency": ("kwspot.benchmarks.latency.cli", "what a hop, an hour and a start cost, for each engine"),
+    "instructions": ("kwspot.benchmarks.pi.instructions_cli", "what listening costs on an emulated board's core"),
+    "model": ("kwspot.benchmarks.protocols.mlperf_cli", "MLPerf Tiny's keyword spotting, for a bundle or any .tflite"),
+    "stream": ("kwspot.benchmarks.stream.cli", "what a stream misses and hears wrongly: a page, or one recording"),
+    "wake": ("kwspot.benchmarks.protocols.wake_word", "misses against false accepts an hour, in speech and noise"),
+    "compare": ("kwspot.benchmarks.compare_cli", "what got worse from one result to another, for CI"),
+    "report": ("kwspot.benchmarks.report.cli", "one page: what a model loses and costs, step by step"),
+}
+"""Subcommand → (module with ``main(argv) -> int``, one line of help)."""
+
+
+def _usage() -> str:
+    lines = ["usage: kwspot bench COMMAND [OPTION ...]", "", "Measure a bundle.", ""]
+    lines += [f"  {name:12} {text}" for name, (_, text) in SUBCOMMANDS.items()]
+    return "\n".join([*lines, "", "kwspot bench COMMAND --help tells the rest."])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of :data:`SUBCOMMANDS`."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    if argv[0] not in SUBCOMMANDS:
+        raise ConfigError(
+            f"no benchmark {argv[0]!r}; expected one of {', '.join(SUBCOMMANDS)}: see kwspot bench --help"
+        )
+    return int(importlib.import_module(SUBCOMMANDS[argv[0]][0]).main(argv[1:]))

@@ -1,0 +1,205 @@
+"""What the hop of inference does to misses, delay and cost.
+
+::
+
+    python -m kwspot.benchmarks.experiments.hop_sweep commands --data build/recordings/speech_commands
+
+Clips of one part of a data folder become a stream with gaps of faint noise. A
+window bundle runs at every hop that is asked for, a stream bundle at its own:
+give one for each hop. The delay of a word is from its end to the ``at_sample``
+of its detection. The end of a word is the end of the last 10 ms of its clip
+that are less than 20 dB below the loudest 10 ms. Each run is also compared with
+the first, word by word: `lost` heard by that alone, `won` by this alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.recordings import Clip, DataFolder, read_sound
+from kwspot.runtime.audio.sources import BLOCK_SAMPLES
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.model.bundle import Bundle, load_bundle
+from kwspot.runtime.results import result, table_stream, write_json
+
+SCHEMA = "kwspot.hops/1"
+GRACE_S = 0.5
+"""A detection so long after the clip still is this word's."""
+
+_GAP_S = 0.5, 2.0
+_GAP_NOISE = 8.0
+_END_WINDOW_S, _END_BELOW_DB = 0.01, 20.0
+
+
+class Word(NamedTuple):
+    """A word of the stream: where its clip starts and ends, and where it is over."""
+
+    label: str
+    clip_start: int
+    clip_end: int
+    word_end: int
+
+
+def end_of_word(sound: NDArray[np.int16], rate_hz: int) -> int:
+    """Sample at which a word is over: see the module."""
+    window = round(_END_WINDOW_S * rate_hz)
+    count = len(sound) // window
+    if count == 0:
+        return len(sound)
+    power = (sound[: count * window].reshape(count, window).astype(np.float64) ** 2).mean(axis=1)
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-_END_BELOW_DB / 10))
+    return (int(loud[-1]) + 1) * window
+
+
+def stream_of(
+    clips: Sequence[Clip], *, minutes: float, rate_hz: int, seed: int = 3
+) -> tuple[NDArray[np.int16], list[Word]]:
+    """Clips drawn at random with gaps of faint noise before each, and a second of zeros at the end."""
+    rng = np.random.default_rng(seed)
+    parts: list[NDArray[np.int16]] = []
+    words: list[Word] = []
+    samples = 0
+    while samples < minutes * 60 * rate_hz:
+        clip = clips[int(rng.integers(len(clips)))]
+        gap = rng.normal(0, _GAP_NOISE, round(rng.uniform(*_GAP_S) * rate_hz))
+        sound = read_sound(clip.path, rate_hz)
+        start = samples + len(gap)
+        words.append(Word(clip.word, start, start + len(sound), start + end_of_word(sound, rate_hz)))
+        parts += [np.rint(gap).astype(np.int16), sound]
+        samples = start + len(sound)
+    return np.concatenate([*parts, np.zeros(rate_hz, np.int16)]), words
+
+
+def score(found: Sequence[tuple[str, int]], words: Sequence[Word], rate_hz: int) -> dict[str, Any]:
+    """Misses, detections that are no word's, the delays of the others in ms, and the places of the words heard.
+
+    Each detection belongs to one word at the most, the first that it fits.
+    """
+    heard: dict[int, float] = {}
+    others = 0
+    for label, at_sample in found:
+        for place, word in enumerate(words):
+            inside = word.clip_start < at_sample <= word.clip_end + GRACE_S * rate_hz
+            if inside and label == word.label and place not in heard:
+                heard[place] = 1000 * (at_sample - word.word_end) / rate_hz
+                break
+        else:
+            others += 1
+    delays_ms = list(heard.values())
+    return {
+        "words": len(words),
+        "missed": len(words) - len(heard),
+        "false_or_wrong": others,
+        "delay_ms": {
+            "median": float(np.median(delays_ms)) if delays_ms else None,
+            "p95": float(np.percentile(delays_ms, 95)) if delays_ms else None,
+        },
+        "heard": sorted(heard),
+    }
+
+
+def at_hop(bundle: Bundle, hop_ms: float) -> Bundle:
+    """A window bundle that runs its model at another hop."""
+    frames = hop_ms / bundle.manifest.features.hop_ms
+    if frames < 1 or abs(frames - round(frames)) > 1e-6:
+        raise ConfigError(
+            f"--hops-ms {hop_ms:g} is no whole number of frames of {bundle.manifest.features.hop_ms:g} ms; "
+            "expected a multiple of it"
+        )
+    return dataclasses.replace(
+        bundle, manifest=dataclasses.replace(bundle.manifest, inference_hop_frames=round(frames))
+    )
+
+
+def run(
+    bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], engine: str | None, threshold: float | None
+) -> dict[str, Any]:
+    """One of the ``runs`` of the schema ``kwspot.hops/1``, but for what another loses and wins."""
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    thresholds = None if threshold is None else dict.fromkeys(bundle.manifest.words, threshold)
+    spotter = KeywordSpotter(bundle, engine=engine, thresholds=thresholds)
+    found: list[tuple[str, int]] = []
+    start = time.process_time()
+    for place in range(0, len(sound), BLOCK_SAMPLES):
+        found += [(d.label, d.at_sample) for d in spotter.push(sound[place : place + BLOCK_SAMPLES])]
+    cpu_s = time.process_time() - start
+    return {
+        "bundle": bundle.manifest.name,
+        "kind": bundle.manifest.kind,
+        "hop_ms": 1000 * bundle.manifest.inference_hop_samples / rate_hz,
+        **score(found, words, rate_hz),
+        "cpu_s_per_hour": cpu_s * 3600 * rate_hz / len(sound),
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.hop_sweep", description=__doc__)
+    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="of the same words")
+    parser.add_argument("--data", required=True, metavar="DIR", help="data folder")
+    parser.add_argument("--part", default="validation", help="train, validation, test or all (default: validation)")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of stream (default: %(default)g)")
+    parser.add_argument("--hops-ms", default="20,40,60,80,100", metavar="MS,…", help="of window bundles (%(default)s)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="of every word (default: the bundle's own)")
+    parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    args = parser.parse_args(argv)
+    try:
+        hops_ms = [float(text) for text in args.hops_ms.split(",")]
+    except ValueError:
+        raise ConfigError(f"--hops-ms {args.hops_ms}; expected numbers with commas between, as in 20,40") from None
+    bundles = [load_bundle(name) for name in args.bundles]
+    first = bundles[0].manifest
+    for bundle in bundles:
+        if (bundle.manifest.words, bundle.manifest.features.sample_rate_hz) != (
+            first.words,
+            first.features.sample_rate_hz,
+        ):
+            raise ConfigError(f"{bundle.path} hears other words than {bundles[0].path}; expected bundles of the same")
+    rate_hz = first.features.sample_rate_hz
+    folder = DataFolder(args.data)
+    clips = folder.clips(args.part, [word for word in first.words if (folder.root / word).is_dir()])
+    sound, words = stream_of(clips, minutes=args.minutes, rate_hz=rate_hz)
+    runs = [
+        run(one, sound, words, args.engine, args.threshold)
+        for bundle in bundles
+        for one in ([at_hop(bundle, ms) for ms in hops_ms] if bundle.manifest.kind == "window" else [bundle])
+    ]
+    first_heard = set(runs[0]["heard"])
+    for one in runs:
+        heard = set(one.pop("heard"))
+        one["lost"], one["won"] = (
+            [[words[place].label, words[place].clip_start / rate_hz] for place in sorted(places)]
+            for places in (first_heard - heard, heard - first_heard)
+        )
+    values = result(SCHEMA, bundles[0], {"minutes": len(sound) / rate_hz / 60, "runs": runs})
+    write_json(values, args.json)
+    out = table_stream(args.json)
+    print(
+        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'lost':>6}{'won':>5}{'other':>7}"
+        f"{'delay ms':>10}{'p95':>7}{'CPU s/h':>9}",
+        file=out,
+    )
+    for one in runs:
+        median, p95 = ("-" if ms is None else f"{ms:.0f}" for ms in one["delay_ms"].values())
+        print(
+            f"{one['bundle']:18}{one['hop_ms']:7g}{one['words']:7}{one['missed']:8}"
+            f"{len(one['lost']):6}{len(one['won']):5}{one['false_or_wrong']:7}"
+            f"{median:>10}{p95:>7}{one['cpu_s_per_hour']:9.2f}",
+            file=out,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

@@ -1,0 +1,227 @@
+"""Our runtime beside what people would use instead, on the same sound, in turn, on one core.
+
+::
+
+    python -m kwspot.benchmarks.experiments.peers commands --json peers.json
+
+Each runs in a process and an environment of its own, made under build/peers at
+the first run. In each round all of them run over the sound one after another,
+so that a busy machine is busy for all; the ratios are taken within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kwspot.benchmarks.engine_choice import note
+from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.errors import ConfigError, EngineError
+from kwspot.runtime.model.bundle import load_bundle
+from kwspot.runtime.results import result, table_stream, write_json
+
+SCHEMA = "kwspot.peers/1"
+REFERENCE = "pymicro-wakeword"
+"""The leanest open one; ratios are to it."""
+
+REQUIREMENTS: dict[str, list[str]] = {
+    "pymicro-wakeword": ["pymicro-wakeword==2.5.0"],
+    # It names the backport of a module that Python has, and not the numpy that it is fed with here.
+    "porcupine": ["--no-deps", "pvporcupine==1.9.5", "numpy"],
+    "openwakeword": ["openwakeword==0.4.0"],
+    "librosa-window": ["librosa>=0.10.2,<1.0", "ai-edge-litert>=2.1"],
+}
+_WORKER = Path(__file__).with_name("peer_worker.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A row of the table: title, runtime of the worker, its Python, its model."""
+
+    title: str
+    runtime: str
+    python: str
+    model: str
+
+
+class Peer:
+    """A running worker."""
+
+    def __init__(self, entry: Entry, sound_file: Path, block_samples: int) -> None:
+        self.entry = entry
+        # -P: the folder of the script holds modules of ours whose names others use too.
+        command = [entry.python, "-P", str(_WORKER), entry.runtime, entry.model, str(sound_file), str(block_samples)]
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, env={**os.environ, **one_thread}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.rounds: list[dict[str, float]] = []
+        try:
+            self.loaded = self._answer()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _answer(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        # A library may print lines of its own.
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                values: dict[str, float] = json.loads(line)
+                return values
+        raise EngineError(
+            f"{self.entry.title} ended with status {self._process.wait()}; its words are above. "
+            "Remove its folder under build/peers to have it made again, or leave it out with --only"
+        )
+
+    def run_round(self) -> None:
+        """Once over the sound."""
+        assert self._process.stdin is not None
+        # One that has died says so by having no answer.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("round\n")
+            self._process.stdin.flush()
+        self.rounds.append(self._answer())
+
+    def end(self) -> float:
+        """Peak memory in MB; the process ends."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        rss_mb = self._answer()["rss_mb"]
+        self._process.wait()
+        return rss_mb
+
+    def kill(self) -> None:
+        """At once, whatever it does."""
+        self._process.kill()
+        # What was not read any more is of no interest.
+        with contextlib.suppress(BrokenPipeError), self._process:
+            pass
+
+
+def measure(entries: Sequence[Entry], sound_file: Path, *, seconds: float, block_samples: int, rounds: int) -> Any:
+    """The ``runs`` of the schema ``kwspot.peers/1``, the rounds interleaved."""
+    peers: list[Peer] = []
+    try:
+        for entry in entries:
+            peers.append(Peer(entry, sound_file, block_samples))
+        for _ in range(rounds):
+            for peer in peers:
+                peer.run_round()
+        reference = next((peer for peer in peers if peer.entry.runtime == REFERENCE), None)
+        runs = []
+        for peer in peers:
+            cpu_s = [3600 * one["cpu_s"] / seconds for one in peer.rounds]
+            run: dict[str, Any] = {"title": peer.entry.title, **peer.loaded, "cpu_s_per_hour": cpu_s}
+            run |= {key: [one[key] for one in peer.rounds] for key in ("p50_us", "p99_us", "heard")}
+            if reference is not None:
+                pairs = zip(peer.rounds, reference.rounds, strict=True)
+                run["ratio"] = [ours["cpu_s"] / theirs["cpu_s"] for ours, theirs in pairs]
+            runs.append(run)
+        for run, peer in zip(runs, peers, strict=True):
+            run["rss_mb"] = peer.end()
+        return runs
+    finally:
+        for peer in peers:
+            peer.kill()
+
+
+def environment(name: str, folder: Path) -> str:
+    """Python of a peer's environment, made if it is not there."""
+    python = folder / name / "bin" / "python"
+    if not (folder / name / "ready").exists():
+        note(f"making the environment of {name} in {folder / name}")
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(folder / name)],
+            [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                raise EngineError(f"{name} cannot be installed: {last}; leave it out with --only, or see to it by hand")
+        (folder / name / "ready").touch()
+    return str(python)
+
+
+def _print_table(values: dict[str, Any], json_target: str | None) -> None:
+    out = table_stream(json_target)
+    print(
+        f"{values['block_ms']:g} ms blocks, {values['rounds']} rounds over {values['seconds']:g} s, medians; "
+        f"ratio to {REFERENCE}: median (least to most)\n\n"
+        f"{'runtime':26}{'CPU s/h':>9}{'ratio':>24}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>8}{'load CPU s':>11}",
+        file=out,
+    )
+    for run in values["runs"]:
+        ratios = run.get("ratio")
+        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "-"
+        medians = "".join(f"{statistics.median(run[key]):9.0f}" for key in ("p50_us", "p99_us"))
+        cpu_s = statistics.median(run["cpu_s_per_hour"])
+        print(
+            f"{run['title']:26}{cpu_s:9.2f}{ratio:>24}{medians}{run['rss_mb']:8.0f}{run['load_cpu_s']:11.2f}", file=out
+        )
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.peers", description=__doc__)
+    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="each runs at its own hop, in LiteRT")
+    parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(REQUIREMENTS)} (default: all)")
+    parser.add_argument("--block-ms", type=float, default=80.0, metavar="MS", help="default: %(default)g")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument("--wav", metavar="FILE", help="sound to push, its first 30 s (default: synthetic)")
+    parser.add_argument("--window-bundle", default="seed", metavar="BUNDLE", help="for librosa-window (default: seed)")
+    parser.add_argument("--environments", default="build/peers", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print."""
+    args = _parse(argv)
+    names = list(REQUIREMENTS) if args.only is None else [name for name in args.only.split(",") if name]
+    for name in names:
+        if name not in REQUIREMENTS:
+            raise ConfigError(f"--only {name}: expected some of {', '.join(REQUIREMENTS)}")
+    if args.rounds < 1 or not 10 <= args.block_ms <= 1000:
+        raise ConfigError(f"--rounds {args.rounds} --block-ms {args.block_ms:g}; expected at least 1 and 10 to 1000")
+    bundles = [load_bundle(name) for name in args.bundles]
+    rate_hz = bundles[0].manifest.features.sample_rate_hz
+    if rate_hz != 16_000:
+        raise ConfigError(f"{args.bundles[0]} hears {rate_hz} Hz; expected 16000 Hz, which the others hear")
+    sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, rate_hz)
+    entries = []
+    for bundle in bundles:
+        hop_ms = 1000 * bundle.manifest.inference_hop_samples / rate_hz
+        title = f"kwspot {bundle.manifest.name}, {hop_ms:g} ms"
+        entries.append(Entry(title, "kwspot", sys.executable, str(bundle.path.resolve())))
+    window = str(load_bundle(args.window_bundle).path.resolve())
+    entries += [Entry(name, name, environment(name, Path(args.environments).absolute()), window) for name in names]
+    # Children inherit the core.
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    with tempfile.TemporaryDirectory(prefix="kwspot-peers-") as scratch:
+        sound_file = Path(scratch) / "sound.s16"
+        sound.astype(np.dtype("<i2")).tofile(sound_file)
+        block_samples = round(args.block_ms * rate_hz / 1000)
+        seconds = len(sound) // block_samples * block_samples / rate_hz
+        runs = measure(entries, sound_file, seconds=seconds, block_samples=block_samples, rounds=args.rounds)
+    content = {"seconds": seconds, "block_ms": args.block_ms, "rounds": args.rounds, "runs": runs}
+    values = result(SCHEMA, bundles[0], content)
+    write_json(values, args.json)
+    _print_table(values, args.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

@@ -1,0 +1,208 @@
+"""The words and tables of ``docs/results.md``, from results alone."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kwspot.runtime.intervals import wilson_interval
+
+Values = Mapping[str, Any]
+"""Of a JSON file."""
+
+_SEED_TEXT = """\
+The seed, the tutorial this kit grew from, takes every third sample of a clip without a filter, computes 20 coefficients
+× 11 frames with librosa's defaults, trains on 60 % of the clips, chosen at random, and reports the best epoch on the
+other 40 %. `--protocol seed` does the same; `--protocol seed-speakers` too, but that it chooses 60 % of the speakers.
+Neither can be exported.
+
+**Speakers on both sides.** The first two columns differ in the split alone. In a random split most people who speak a
+validation clip have spoken training clips too, so that a model may win by knowing the voice; a random choice of clips
+or speakers also moves each figure by itself, so a difference inside the intervals says nothing. Only the second column
+is about strangers, and the kit's own parts always keep speakers apart.
+
+**Decimation without a filter.** Every third sample of 16 kHz is sound at 5.3 kHz, and what is above 2.7 kHz, which is
+most of an "s" or a "t", folds back onto what is below. The last column is the preset as the kit trains it: all samples,
+more frames, features normalised, its own recipe, and its own parts, so other clips than in the second column. The step
+between the two is what all of this does together; how much of it is folding cannot be read from this table.
+"""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [_row(head), _row(["---", *["---:"] * (len(head) - 1)]), *map(_row, rows)]
+
+
+def _share(correct: int, total: int) -> str:
+    low, high = wilson_interval(correct, total)
+    return f"{correct / total:.2%} ({low:.1%} – {high:.1%})".replace("%", " %")
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _preset_row(preset: Values) -> list[str]:
+    stages = {stage["name"]: stage for stage in preset["accuracy"]["stages"]}
+    runs = {(run["engine"], run["precision"]): run for run in preset["latency"]["runs"]}
+    base, int8, onnx = stages["float-keras"], stages["int8-litert"], stages["int8-onnx"]
+    return [
+        preset["name"],
+        f"{preset['parameters']:,}",
+        f"{preset['macs']:,}",
+        _share(base["correct"], preset["accuracy"]["clips"]),
+        _percent(int8["accuracy"]),
+        _percent(onnx["accuracy"]),
+        f"{int8['loss_points']:+.2f}",
+        f"{preset['bytes'] / 1000:.1f}",
+        f"{runs['litert', 'int8']['us']['inference']['p50']:.0f}",
+    ]
+
+
+def _presets_section(presets: Sequence[Values]) -> list[str]:
+    accuracy, latency = presets[0]["accuracy"], presets[0]["latency"]
+    counts = accuracy["stages"][0]["per_label"]
+    same = accuracy["part"] == "validation"
+    return [
+        "## The presets",
+        "",
+        f"Trained on the train part of `{accuracy['data']}`, scored on its {accuracy['part']} part: "
+        f"{accuracy['clips']} clips ({', '.join(f'{label} {total}' for label, (_, total) in counts.items())}); "
+        "no speaker is in both.",
+        "The best epoch of each was chosen on "
+        + ("these same clips, so that every row is a little too good." if same else "the validation part."),
+        "",
+        *_table(
+            (
+                "preset",
+                "parameters",
+                "MACs",
+                "float Keras (95 % interval)",
+                "int8 TFLite",
+                "int8 ONNX",
+                "int8 loss, points",
+                "int8 kB",
+                "µs per inference",
+            ),
+            [_preset_row(preset) for preset in presets],
+        ),
+        "",
+        "Each row is `train/presets/<preset>.toml` as it is. MACs are multiply-accumulates of one inference. "
+        "The loss is that of int8 TFLite against float Keras in "
+        f"percentage points: one clip is {100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`; µs the "
+        f"median of {latency['runs'][0]['hops']} inferences in LiteRT, int8, one thread, quantisation of the frames "
+        f"included, on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
+    ]
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean, and the least and the most of several."""
+    mean = format(statistics.mean(values), form)
+    return mean if len(values) == 1 else f"{mean} ({format(min(values), form)} to {format(max(values), form)})"
+
+
+def _seeds_row(name: str, runs: Sequence[Values]) -> list[str]:
+    stages = [{stage["name"]: stage for stage in run["accuracy"]["stages"]} for run in runs]
+    of = {
+        key: [100 * stage[key]["accuracy"] for stage in stages] for key in ("float-keras", "int8-litert", "int8-onnx")
+    }
+    engines = [{(r["engine"], r["precision"]): r for r in run["latency"]["runs"]} for run in runs]
+    return [
+        name,
+        ", ".join(str(run["seed"]) for run in runs),
+        f"{runs[0]['parameters']:,}",
+        f"{runs[0]['macs']:,}",
+        str(runs[0]["accuracy"]["clips"]),
+        *(_spread(values, ".2f") for values in of.values()),
+        _spread([stage["int8-litert"]["loss_points"] for stage in stages], "+.2f"),
+        f"{runs[0]['bytes'] / 1000:.1f}",
+        f"{statistics.median(e['litert', 'int8']['us']['inference']['p50'] for e in engines):.0f}",
+        _spread([run["minutes"] for run in runs], ".0f"),
+    ]
+
+
+def _seeds_section(seeds: Mapping[str, Sequence[Values]]) -> list[str]:
+    return [
+        "## The shipped configurations, seed by seed",
+        "",
+        "Each on its own words and classes, on the validation part, which also chose the best epoch; other words count "
+        "as `_unknown_`. Accuracy in percent, the mean of the seeds and in brackets the worst and the best.",
+        "",
+        *_table(
+            (
+                "configuration",
+                "seeds",
+                "parameters",
+                "MACs",
+                "clips",
+                "float Keras",
+                "int8 TFLite",
+                "int8 ONNX",
+                "int8 loss, points",
+                "int8 kB",
+                "µs per inference",
+                "minutes to train",
+            ),
+            [_seeds_row(name, runs) for name, runs in seeds.items()],
+        ),
+        "",
+    ]
+
+
+def _validation(metrics: Values) -> str:
+    return _share(metrics["validation"]["correct"], metrics["validation"]["total"])
+
+
+def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
+    own = {preset["name"]: preset["accuracy"] for preset in presets}
+    rows = [
+        [
+            name,
+            *(_validation(metrics) for metrics in protocols.values()),
+            _share(own[name]["stages"][0]["correct"], own[name]["clips"]) if name in own else "–",
+        ]
+        for name, protocols in seed.items()
+    ]
+    head = ("preset", "seed: clips split at random", "seed-speakers: speakers split", "kwspot: as above")
+    return [
+        "## The seed's own protocol",
+        "",
+        *_table(head, rows),
+        "",
+        "Accuracy, 95 % interval: of the seed's protocol on its own 40 %, in the last column float Keras as above.",
+        "",
+        _SEED_TEXT,
+    ]
+
+
+def page(
+    presets: Sequence[Values],
+    seeds: Mapping[str, Sequence[Values]],
+    seed: Mapping[str, Mapping[str, Values]],
+    command: Sequence[str],
+) -> str:
+    """The page as Markdown; `seeds` is configuration → runs, `seed` preset → protocol → ``metrics.json``."""
+    first = presets[0]["accuracy"]
+    versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
+    lines = [
+        "# Results",
+        "",
+        f"Measured {first['date'][:10]} on {first['machine']['cpu']}, {first['machine']['cores']} cores, Python "
+        f"{first['machine']['python']}, {versions}. This page is written by one command:",
+        "",
+        "```sh",
+        shlex.join(command),
+        "```",
+        "",
+        *_presets_section(presets),
+    ]
+    if seeds:
+        lines += ["", *_seeds_section(seeds)]
+    if seed:
+        lines += ["", *_seed_section(seed, presets)]
+    return "\n".join(lines).rstrip("\n") + "\n"

@@ -1,0 +1,126 @@
+"""A day of sound through the loop, faster than real time: memory stays flat and the sample clock exact.
+
+::
+
+    python -m kwspot.benchmarks.experiments.soak commands --hours 24
+
+The sound is a file that repeats, or noise that swells; blocks are of changing
+size. Resident memory is read every quarter of an hour of sound, and a line is
+laid through the readings after the first hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.model.bundle import load_bundle
+from kwspot.runtime.results import result, table_stream, write_json
+
+SCHEMA = "kwspot.soak/1"
+READINGS_PER_HOUR = 4
+FLAT_KB_PER_HOUR = 8.0
+"""Two pages: what a reading may wander in an hour without being a leak; 24 h of it are below 0.2 MB."""
+
+_BLOCK_SAMPLES = (1280, 1280, 640, 1, 1279, 1281, 4096, 333)
+
+
+def _resident_kb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def blocks_of(sound: NDArray[np.int16], samples: int) -> Iterator[NDArray[np.int16]]:
+    """So many samples of a sound that repeats, in blocks of changing size."""
+    place = 0
+    for size in itertools.cycle(_BLOCK_SAMPLES):
+        if samples <= 0:
+            return
+        block = sound[place : place + min(size, samples)]
+        place = (place + len(block)) % len(sound)
+        samples -= len(block)
+        yield block
+
+
+def slope_of(readings: Sequence[float]) -> float:
+    """Of a straight line through readings at equal distances, by least squares, in units per reading."""
+    x = np.arange(len(readings)) - (len(readings) - 1) / 2
+    return float(x @ np.asarray(readings) / (x @ x))
+
+
+def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dict[str, Any]:
+    """The content of a result of the schema ``kwspot.soak/1``."""
+    rate_hz = spotter.bundle.manifest.features.sample_rate_hz
+    per_reading = 3600 * rate_hz // READINGS_PER_HOUR
+    detections, at_sample = 0, 0
+    resident_kb: list[float] = []
+    start = time.process_time()
+    for _ in range(round(hours * READINGS_PER_HOUR)):
+        for block in blocks_of(sound, per_reading):
+            detections += len(spotter.push(block))
+            # What the end of the chain believes to have seen, not only the counter at its beginning.
+            if spotter.last_scores:
+                at_sample = spotter.last_scores[-1][0]
+        resident_kb.append(_resident_kb())
+    samples = len(resident_kb) * per_reading
+    settled = resident_kb[READINGS_PER_HOUR:] if len(resident_kb) > 2 * READINGS_PER_HOUR else resident_kb
+    return {
+        "hours": hours,
+        "cpu_s_per_hour": (time.process_time() - start) / hours,
+        "samples_pushed": samples,
+        "samples_seen": spotter.samples_seen,
+        "last_inference_at": at_sample,
+        "detections": detections,
+        "resident_kb": resident_kb,
+        "kb_per_hour": slope_of(settled) * READINGS_PER_HOUR,
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run, print, and say by the exit status whether memory was flat and the clock exact."""
+    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.soak", description=__doc__)
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
+    parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="of sound (default: %(default)g)")
+    parser.add_argument("--wav", metavar="FILE", help="sound to repeat, its first 30 s (default: synthetic)")
+    parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    args = parser.parse_args(argv)
+    if not 0.5 <= args.hours <= 10_000:
+        raise ConfigError(f"--hours {args.hours:g}; expected 0.5 to 10000: a slope needs two readings")
+    bundle = load_bundle(args.bundle)
+    spotter = KeywordSpotter(bundle, engine=args.engine)
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, rate_hz)
+    values = result(SCHEMA, bundle, soak(spotter, sound, args.hours))
+    write_json(values, args.json)
+    exact = values["samples_seen"] == values["samples_pushed"]
+    # The last inference may lie as far back as what does not fill one more hop.
+    behind = values["samples_pushed"] - values["last_inference_at"]
+    exact = exact and 0 <= behind < bundle.manifest.inference_hop_samples
+    flat = abs(values["kb_per_hour"]) <= FLAT_KB_PER_HOUR
+    print(
+        f"{args.hours:g} h of sound at {values['cpu_s_per_hour']:.2f} CPU s an hour, {values['detections']} heard\n"
+        f"sample clock {values['samples_seen']} of {values['samples_pushed']}, last inference {behind} samples before "
+        f"the end: {'exact' if exact else 'WRONG'}\n"
+        f"memory {values['resident_kb'][0] / 1024:.1f} MB to {values['resident_kb'][-1] / 1024:.1f} MB, "
+        f"{values['kb_per_hour']:+.1f} kB per hour: {'flat' if flat else 'GROWS'}",
+        file=table_stream(args.json),
+    )
+    return 0 if exact and flat else 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

@@ -1,0 +1,141 @@
+"""Convolutions or recurrence as sound grows longer: the same words at any place in 1, 2 and 4 seconds.
+
+::
+
+    python -m kwspot.benchmarks.experiments.sound_length --data DIR --work DIR --out docs/sound-length.md
+
+Each model is trained by ``kwspot train`` with its preset's recipe; what is in ``--work`` already is taken as it is, so
+that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.errors import ConfigError, RunError
+from kwspot.runtime.files import whole_file
+from kwspot.runtime.kwspot_command import kwspot
+
+MODELS = ("conv2", "tc-cnn", "lstm", "gru")
+SECONDS = (1, 2, 4)
+_TIMED = 200
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.sound_length", description=__doc__)
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of recordings")
+    parser.add_argument("--work", required=True, type=Path, metavar="DIR", help="folders and runs are kept here")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="Markdown page to write; a picture beside"
+    )
+    parser.add_argument("--words", default="bed,cat,happy", metavar="A,B,C", help="default: %(default)s")
+    parser.add_argument("--per-word", type=int, default=500, metavar="N", help="training clips (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each training (default: %(default)s)")
+    parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS, metavar="S", help="default: 1 2 4")
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS, metavar="NAME", help="default: all")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Make the page."""
+    args = _parse(argv)
+    if args.per_word < 10 or args.epochs < 1 or min(args.seconds) < 1:
+        raise ConfigError("--per-word needs 10 or more, --epochs and --seconds 1 or more: choose larger")
+    from kwspot.benchmarks.experiments.sound_length_data import write_length
+    from kwspot.benchmarks.experiments.sound_length_text import draw, page
+    from kwspot.runtime.audio.recordings import DataFolder
+
+    words = args.words.split(",")
+    _same_settings(args)
+    for seconds in args.seconds:
+        if not (folder := args.work / f"data-{seconds}s").exists():
+            print(f"writing {folder}", file=sys.stderr)
+            write_length(DataFolder(args.data), words, seconds, args.per_word, folder)
+    rows = [
+        {"model": model, "seconds": seconds, **_measured(args.work, model, seconds, args.epochs)}
+        for model in args.models
+        for seconds in args.seconds
+    ]
+    picture = args.out.parent / "pictures" / f"{args.out.stem}.png"
+    draw(rows, picture)
+    about = {"words": words, "per_word": args.per_word, "epochs": args.epochs, "data": str(args.data)}
+    command = ["python", "-m", "kwspot.benchmarks.experiments.sound_length", *argv]
+    with whole_file(args.out) as path:
+        path.write_text(page(rows, about, command, picture.relative_to(args.out.parent)), encoding="utf-8")
+    return 0
+
+
+def _same_settings(args: argparse.Namespace) -> None:
+    settings = {"data": str(args.data.resolve()), "words": args.words, "per_word": args.per_word, "epochs": args.epochs}
+    file = args.work / "settings.json"
+    if file.exists():
+        if (there := json.loads(file.read_text())) != settings:
+            raise RunError(f"{args.work} holds results of {there}, now asked for is {settings}; name another --work")
+        return
+    with whole_file(file) as path:
+        path.write_text(json.dumps(settings) + "\n")
+
+
+def _measured(work: Path, model: str, seconds: int, epochs: int) -> dict[str, Any]:
+    """Train one, or go on, or take what is there; and time one inference."""
+    name = f"{model}-{seconds}s"
+    run, config = work / name, work / f"{name}.toml"
+    if not (run / "metrics.json").exists() or (run / "checkpoint").exists():
+        config.write_text(f'base = "{model}"\n\n[data]\nclip_ms = {1000 * seconds}\n\n[training]\nepochs = {epochs}\n')
+        command = ["train", "--data", str(work / f"data-{seconds}s"), "--config", str(config), "--run", str(run)]
+        if (run / "checkpoint").exists():
+            command.append("--resume")
+        elif run.exists():
+            command.append("--overwrite")
+        kwspot(*command)
+    metrics = json.loads((run / "metrics.json").read_text())
+    timing = work / f"{name}.json"
+    if not timing.exists():
+        values = {"us": inference_us(run / "model.keras")}
+        with whole_file(timing) as path:
+            path.write_text(json.dumps(values) + "\n")
+    validation = metrics["validation"]
+    return {
+        "correct": validation["correct"],
+        "total": validation["total"],
+        "minutes": metrics["minutes"],
+        "parameters": metrics["parameters"],
+        "macs": metrics["macs"],
+        "us": json.loads(timing.read_text())["us"],
+    }
+
+
+def inference_us(model: Path) -> float:
+    """The median time of one inference of a Keras model as float TFLite in LiteRT, one thread, microseconds."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    print(f"timing {model}", file=sys.stderr, flush=True)
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.saving.load_model(model, compile=False))
+    interpreter = Interpreter(model_content=converter.convert(), num_threads=1)
+    interpreter.allocate_tensors()
+    asked = interpreter.get_input_details()[0]
+    interpreter.set_tensor(asked["index"], np.random.default_rng(0).normal(size=asked["shape"]).astype(np.float32))
+    times = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        interpreter.invoke()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

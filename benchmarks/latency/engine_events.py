@@ -1,0 +1,84 @@
+"""What one engine makes of sound: every score and every event, in this process or in tflite-runtime's environment.
+
+Run there as ``python -m kwspot.benchmarks.latency.engine_events BUNDLE ENGINE FOLDER``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.benchmarks.accuracy.tflite_environment import run_in_environment
+from kwspot.runtime.audio.sources import BLOCK_SAMPLES
+from kwspot.runtime.cli import guarded
+from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.model.bundle import Bundle, load_bundle
+
+
+@dataclass(frozen=True)
+class Event:
+    """A detection, and the number of the sound it was in."""
+
+    sound: int
+    label: str
+    at_sample: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """`scores` float32 (inferences, labels) of all sounds in a row, and the events in order."""
+
+    scores: NDArray[np.float32]
+    events: list[Event]
+
+
+def heard_by(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:
+    """Listen to sounds, each a stream of its own, in blocks as a microphone gives them."""
+    spotter = KeywordSpotter(bundle, engine=engine)
+    scores: list[NDArray[np.float32]] = []
+    events: list[Event] = []
+    for number, sound in enumerate(sounds):
+        spotter.reset()
+        for start in range(0, len(sound), BLOCK_SAMPLES):
+            for found in spotter.push(sound[start : start + BLOCK_SAMPLES]):
+                events.append(Event(number, found.label, found.at_sample, found.score))
+            scores += [said.copy() for _, said in spotter.last_scores]
+    return Heard(np.array(scores, np.float32).reshape(-1, len(bundle.manifest.labels)), events)
+
+
+def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:
+    """The same in tflite-runtime, which needs numpy 1, by the Python of an environment that has it.
+
+    Raises
+    ------
+    EngineError
+        If that Python is missing, or cannot run the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="kwspot-engines-") as name:
+        for number, sound in enumerate(sounds):
+            np.save(Path(name) / f"{number}.npy", sound)
+        run_in_environment(
+            python, "kwspot.benchmarks.latency.engine_events", str(bundle.path.resolve()), "tflite", name
+        )
+        events = [Event(**values) for values in json.loads((Path(name) / "events.json").read_text())]
+        return Heard(np.load(Path(name) / "scores.npy"), events)
+
+
+def _work(bundle_path: str, engine: str, folder: str) -> int:
+    sounds = [np.load(path) for path in sorted(Path(folder).glob("*.npy"), key=lambda path: int(path.stem))]
+    heard = heard_by(load_bundle(bundle_path), engine, sounds)
+    np.save(Path(folder) / "scores.npy", heard.scores)
+    (Path(folder) / "events.json").write_text(json.dumps([vars(event) for event in heard.events]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: _work(*sys.argv[1:])))

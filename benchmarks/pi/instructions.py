@@ -1,0 +1,108 @@
+"""Guest instructions per second of sound on an emulated core, features, inference and decision apart.
+
+A proxy for the cost on a board that is not there, and a gate against becoming
+dearer: counts repeat to a fraction of a percent on any machine. Instructions are
+not time: a vector instruction counts as one, caches and the pipeline are not seen.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kwspot.benchmarks.pi.cores import core_of
+from kwspot.benchmarks.pi.guest import Counts, Guest, unpack_archive
+from kwspot.runtime.errors import DeployError
+from kwspot.runtime.model.bundle import Bundle, load_bundle
+from kwspot.runtime.model.golden import synthetic_sound
+
+RELEASE_OF = {"pi-os-12-arm64": "bookworm", "pi-os-13-arm64": "trixie"}
+"""``--target`` of ``kwspot deploy`` → Debian release."""
+
+SECONDS = 10
+"""Of sound that is counted; a multiple of every hop that is in use."""
+
+_WARM_UP_S = 2
+_WORKER = Path(__file__).with_name("instructions_worker.py")
+
+
+def write_sound(bundle: Bundle, folder: Path) -> Path:
+    """Synthetic sound of all kinds as raw int16; what is counted hardly depends on it."""
+    path = folder / "sound.s16"
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    sound = synthetic_sound(2 * rate_hz).reshape(-1)
+    assert len(sound) >= (SECONDS + _WARM_UP_S) * rate_hz
+    path.write_bytes(sound.astype("<i2").tobytes())
+    return path
+
+
+def deployed(bundle: Bundle, target: str, engine: str, folder: Path) -> Path:
+    """The folder for PYTHONPATH of a deployed bundle, by ``kwspot deploy``; the bundle lies beside it."""
+    archive = folder / f"{target}-{engine}.tar.gz"
+    command = [sys.executable, "-m", "kwspot.runtime.cli", "deploy", str(bundle.path), "--to", str(archive)]
+    command += ["--target", target, "--engine", engine, "--offline"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DeployError(done.stderr.strip().splitlines()[-1].removeprefix("kwspot: "))
+    return unpack_archive(archive, folder / f"{target}-{engine}")
+
+
+def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, work: Path) -> dict[str, Any]:
+    """Count one bundle on one core.
+
+    Parameters
+    ----------
+    site
+        From :func:`deployed`.
+    work
+        Folder in which userlands are kept.
+
+    Returns
+    -------
+    dict
+        ``millions_per_s``: millions of instructions per second of sound, of the whole loop (``total``),
+        of each step, and of what is between the steps (``rest``).
+    """
+    guest = Guest(work, core_of(core), release=RELEASE_OF[target])
+    worker = site / "kwspot/benchmarks" / _WORKER.name
+    (deployed_bundle,) = site.parent.glob("*.kws")
+    assert load_bundle(deployed_bundle).hash == bundle.hash
+    with tempfile.TemporaryDirectory(prefix="kwspot-sound-") as scratch:
+        sound = write_sound(bundle, Path(scratch))
+        counts = guest.count([str(worker), str(deployed_bundle), engine, str(sound), str(SECONDS)], sites=[site])
+    manifest = bundle.manifest
+    return {
+        "cpu": core,
+        "board": core_of(core).board,
+        "target": target,
+        "engine": engine,
+        "hop_ms": 1000 * manifest.inference_hop_samples / manifest.features.sample_rate_hz,
+        "millions_per_s": _per_second(counts),
+    }
+
+
+def count_peer(name: str, bundle: Bundle, *, core: str, target: str, site: Path, work: Path) -> float:
+    """Millions of instructions per second of sound of another runtime, on the sound that :func:`count` takes."""
+    from kwspot.benchmarks.pi.peers import peer_site
+
+    guest = Guest(work, core_of(core), release=RELEASE_OF[target])
+    sites = (peer_site(name, RELEASE_OF[target], work), site)
+    worker = site / "kwspot/benchmarks/pi/peer_worker.py"
+    with tempfile.TemporaryDirectory(prefix="kwspot-sound-") as scratch:
+        sound = write_sound(bundle, Path(scratch))
+        counts = guest.count([str(worker), name, str(sound), str(_WARM_UP_S), str(SECONDS), core], sites=sites)
+    return counts[0][1] / SECONDS / 1e6
+
+
+def _per_second(counts: Counts) -> dict[str, float]:
+    from kwspot.benchmarks.pi.instructions_worker import EMPTY, STEPS, TOTAL
+
+    pairs, empty = counts[EMPTY]
+    steps = {
+        name: (counts[region][1] - counts[region][0] * empty / pairs) / SECONDS / 1e6 for name, region in STEPS.items()
+    }
+    total = counts[TOTAL][1] / SECONDS / 1e6
+    return {"total": total, **steps, "rest": total - sum(steps.values())}

@@ -1,0 +1,82 @@
+"""``kwspot bench instructions``: what listening costs on a board that is not here, in instructions."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.errors import ConfigError
+
+SCHEMA = "kwspot.instructions/1"
+DEFAULT_CORES = ("cortex-a53", "cortex-a76")
+TARGETS = ("pi-os-12-arm64", "pi-os-13-arm64")
+NOT_TIME = "instructions are not time: vectors, caches and the pipeline are not seen"
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="kwspot bench instructions",
+        description=f"Count the instructions of the listening loop on an emulated Raspberry Pi core ({NOT_TIME}).",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
+    parser.add_argument(
+        "--cpu",
+        action="append",
+        metavar="CORE",
+        help=f"cortex-a53, cortex-a72 or cortex-a76; may be repeated (default: {' and '.join(DEFAULT_CORES)})",
+    )
+    parser.add_argument("--engine", default="litert", metavar="NAME", help="litert, tflite or onnx (default: litert)")
+    parser.add_argument(
+        "--target", default=TARGETS[0], metavar="BOARD", help=f"{' or '.join(TARGETS)} (default: first)"
+    )
+    parser.add_argument("--peers", action="store_true", help="count pymicro-wakeword and Porcupine beside it")
+    parser.add_argument(
+        "--work", metavar="DIR", type=Path, default=Path("build/pi"), help="userlands are kept here (%(default)s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    args = _parse(argv)
+    if args.target not in TARGETS:
+        raise ConfigError(f"no board {args.target!r}; expected one of {', '.join(TARGETS)}")
+    from kwspot.benchmarks.pi.cores import core_of
+    from kwspot.benchmarks.pi.instructions import count, count_peer, deployed
+    from kwspot.benchmarks.pi.peers import REQUIREMENTS
+    from kwspot.runtime.model.bundle import load_bundle
+    from kwspot.runtime.results import result, table_stream, write_json
+
+    bundle = load_bundle(args.bundle)
+    cores = args.cpu or list(DEFAULT_CORES)
+    for core in cores:
+        if core_of(core).debian != "arm64":
+            raise ConfigError(f"{core} is not a 64-bit core; expected cortex-a53, cortex-a72 or cortex-a76")
+    out = table_stream(args.json)
+    print(f"millions of instructions per second of sound; {NOT_TIME}\n", file=out)
+    columns = ("total", "features", "inference", "decision", "rest")
+    print(f"{'':30}{''.join(f'{name:>11}' for name in columns)}", file=out)
+    runs: list[dict[str, Any]] = []
+    args.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="instructions-", dir=args.work) as scratch:
+        site = deployed(bundle, args.target, args.engine, Path(scratch))
+        for core in cores:
+            run = count(bundle, core=core, target=args.target, engine=args.engine, site=site, work=args.work)
+            print(_row(f"{bundle.manifest.name} {args.engine} {core}", run["millions_per_s"], columns), file=out)
+            if args.peers:
+                run["peers"] = {}
+                for name in REQUIREMENTS:
+                    total = count_peer(name, bundle, core=core, target=args.target, site=site, work=args.work)
+                    run["peers"][name] = total
+                    print(_row(f"{name} {core}", {"total": total}, columns), file=out)
+            runs.append(run)
+    write_json(result(SCHEMA, bundle, {"runs": runs}), args.json)
+    return 0
+
+
+def _row(title: str, millions: dict[str, float], columns: Sequence[str]) -> str:
+    return f"{title:30}" + "".join(f"{millions[name]:11.3f}" for name in columns if name in millions)

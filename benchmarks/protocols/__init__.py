@@ -1,0 +1,1 @@
+"""Other people's published tests, on one's own folders."""

@@ -1,0 +1,149 @@
+"""Picovoice's wake-word benchmark on one's own recordings: misses against false accepts an hour.
+
+References
+----------
+Picovoice, *wake-word-benchmark*: takes of the word mixed into speech and
+noise at a fixed ratio; every threshold gives a miss rate and a number of false
+accepts for an hour of background.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kwspot.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kwspot.benchmarks.stream.wake_mix import Piece
+    from kwspot.runtime.model.bundle import Bundle
+
+SCHEMA = "kwspot.wake-word/1"
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+
+
+def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[str, Any]:
+    """Scores of the whole stream, and where in it the word is said.
+
+    Returns
+    -------
+    dict
+        ``scored`` (:class:`~kwspot.runtime.detect.replay.Scored`), ``said``
+        (begin, end) in samples for every take, ``background_s`` and ``seconds``.
+    """
+    import numpy as np
+
+    from kwspot.runtime.detect.replay import Scored, StreamScores
+
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    detector = StreamScores(bundle, engine)
+    parts: list[Scored] = []
+    said: list[tuple[int, int]] = []
+    clock = background = 0
+    for piece in pieces:
+        if piece.is_word:
+            said.append((clock, clock + len(piece.sound)))
+        else:
+            background += len(piece.sound)
+        clock += len(piece.sound)
+        parts.append(detector.push(piece.sound))
+    return {
+        "scored": Scored(np.concatenate([p.at for p in parts]), np.concatenate([p.scores for p in parts])),
+        "said": said,
+        "background_s": background / rate_hz,
+        "seconds": clock / rate_hz,
+    }
+
+
+def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str, Any]) -> dict[str, float | int]:
+    """Misses and false accepts at a threshold; a take that fires twice is one hit, and is no false accept."""
+    import numpy as np
+
+    from kwspot.runtime.detect.replay import AFTER_S, Replay
+
+    manifest = bundle.manifest
+    settings, words = manifest.decision, manifest.words
+    thresholds = {other: settings.thresholds.get(other, settings.default_threshold) for other in words}
+    said, after = heard["said"], round(AFTER_S * manifest.features.sample_rate_hz)
+    starts = np.array([begin for begin, _ in said])
+    hit = np.zeros(len(said), bool)
+    false = 0
+    for detection in Replay(manifest, {**thresholds, word: threshold}).events(heard["scored"]):
+        if detection.label != word:
+            continue
+        take = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
+        if take >= 0 and detection.at_sample <= said[take][1] + after:
+            hit[take] = True
+        else:
+            false += 1
+    return {
+        "threshold": threshold,
+        "missed": int((~hit).sum()),
+        "miss_rate": float(1 - hit.mean()),
+        "false_accepts": false,
+        "false_accepts_per_hour": 3600 * false / heard["background_s"],
+    }
+
+
+def main(argv: Sequence[str]) -> int:
+    """``kwspot bench wake``."""
+    parser = argparse.ArgumentParser(
+        prog="kwspot bench wake",
+        description="Picovoice's wake-word benchmark: takes of a word in background speech and noise; misses against "
+        "false accepts an hour at ten thresholds. An event is counted once.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
+    parser.add_argument("--word", required=True, metavar="WORD", help="a label of the bundle")
+    parser.add_argument("--takes", required=True, metavar="DIR", help="recordings of the word, at any depth")
+    parser.add_argument("--background", required=True, metavar="DIR", help="speech without the word, at any depth")
+    parser.add_argument("--noise", metavar="DIR", help="noise to mix in, at any depth (default: none)")
+    parser.add_argument("--snr-db", type=float, default=10.0, metavar="DB", help="(default: %(default)g)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of takes (default: %(default)s)")
+    parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    args = parser.parse_args(argv)
+    from kwspot.benchmarks.stream.wake_mix import mixed
+    from kwspot.runtime.audio.sound_folder import sounds_below
+    from kwspot.runtime.model.bundle import load_bundle
+    from kwspot.runtime.progress import Progress
+    from kwspot.runtime.results import result, table_stream, write_json
+
+    bundle = load_bundle(args.bundle)
+    if args.word not in bundle.manifest.words:
+        raise ConfigError(f"no word {args.word!r}; the bundle hears {', '.join(bundle.manifest.words)}")
+    takes = sounds_below(args.takes, f"takes of {args.word}")
+    background = sounds_below(args.background, f"speech without {args.word}")
+    noise = [] if args.noise is None else sounds_below(args.noise, "noise")
+    progress = Progress()
+    progress.step(f"{len(takes)} takes in {len(background)} files of background")
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    pieces = mixed(takes, background, noise, snr_db=args.snr_db, rate_hz=rate_hz, seed=args.seed)
+    heard = hear(bundle, args.engine, _counted(pieces, len(takes) + len(background), progress))
+    points = [operating_point(bundle, args.word, threshold, heard) for threshold in THRESHOLDS]
+    content = {
+        "word": args.word,
+        "takes": len(takes),
+        "background_hours": heard["background_s"] / 3600,
+        "snr_db": args.snr_db if noise else None,
+        "noise_files": len(noise),
+        "seed": args.seed,
+        "points": points,
+    }
+    write_json(result(SCHEMA, bundle, content), args.json)
+    out = table_stream(args.json)
+    print(f"{args.word}: {len(takes)} takes, {heard['background_s'] / 3600:.2f} h of background\n", file=out)
+    print(f"{'threshold':>9}{'missed':>8}{'miss rate':>11}{'false':>7}{'false/h':>9}", file=out)
+    for point in points:
+        print(
+            f"{point['threshold']:9.2f}{point['missed']:8}{point['miss_rate']:11.2%}{point['false_accepts']:7}"
+            f"{point['false_accepts_per_hour']:9.2f}",
+            file=out,
+        )
+    return 0
+
+
+def _counted(pieces: Iterable[Piece], total: int, progress: Any) -> Iterable[Piece]:
+    for number, piece in enumerate(pieces, 1):
+        progress.count(number, total)
+        yield piece

@@ -1,0 +1,166 @@
+"""The charts of a report, each from the part of the JSON that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kwspot.benchmarks.accuracy.layers import worst_layer
+from kwspot.benchmarks.report.svg import ALARM, FAINT, INK, SERIES, chart
+
+_LEAST_SHARE = 1e-3
+"""Where a DET curve ends: a share of 0 has no place on a logarithmic axis."""
+
+
+def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
+    """Accuracy of every stage with its interval; beside it what the step to it lost."""
+    stages = accuracy["stages"]
+    steps = {step["to"]: step for step in accuracy["steps"]}
+    with chart(identity, "Accuracy from stage to stage", 0.6 + 0.3 * len(stages)) as drawn:
+        axes = drawn.axes
+        for row, stage in enumerate(stages):
+            low, high = (100 * share for share in stage["ci95"])
+            value = 100 * stage["accuracy"]
+            step = steps.get(stage["name"])
+            sure = step is not None and not step["explained_by_chance"] and step["loss_points"] > 0
+            colour = ALARM if sure else SERIES[0]
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
+            axes.plot([value], [row], "o", color=colour, markersize=5)
+            # Adding 0 makes of -0.0 a 0.0, which is not written as a loss.
+            text = "" if step is None else f"{0.0 - step['loss_points'] + 0.0:+.2f}"
+            axes.annotate(
+                f"{value:.2f} %  {text}",
+                (1.02, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                color=ALARM if sure else INK,
+            )
+        axes.set_yticks(range(len(stages)), [stage["name"] for stage in stages])
+        axes.invert_yaxis()
+        axes.set_xlabel("right, % of clips, with 95 % interval")
+    return drawn.svg
+
+
+def layers_chart(identity: str, layers: Sequence[Mapping[str, Any]]) -> str:
+    """Signal to quantisation noise of each layer, its own as a bar and the whole as a dot."""
+    worst = worst_layer([dict(layer) for layer in layers])
+    with chart(identity, "Signal to quantisation noise by layer", 0.7 + 0.17 * len(layers)) as drawn:
+        axes = drawn.axes
+        rows = range(len(layers))
+        own = [layer["own_sqnr_db"] or 0.0 for layer in layers]
+        colours = [ALARM if worst is not None and layer == worst else SERIES[0] for layer in layers]
+        axes.barh(rows, own, color=colours, height=0.7, label="added by the layer itself")
+        whole = [(row, layer["sqnr_db"]) for row, layer in enumerate(layers) if layer["sqnr_db"] is not None]
+        axes.plot([db for _, db in whole], [row for row, _ in whole], "o-", color=INK, markersize=2.5, linewidth=0.7)
+        axes.set_yticks(rows, [_fit(str(layer["name"])) for layer in layers], fontsize=6.5)
+        axes.invert_yaxis()
+        axes.set_xlabel("dB; bar: this layer alone, dots: with all before it; more is better", fontsize=7.5)
+    return drawn.svg
+
+
+def _fit(name: str, most: int = 24) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
+    """Misses against false accepts as the threshold moves, a curve for each name."""
+    with chart(identity, "Misses against false accepts", 3.0) as drawn:
+        axes = drawn.axes
+        for number, (name, curve) in enumerate(curves.items()):
+            style = "-" if number % 2 == 0 else "--"
+            false, miss = ([100 * max(share, _LEAST_SHARE) for share in curve[key]] for key in ("false_accept", "miss"))
+            axes.plot(false, miss, style, color=SERIES[number % len(SERIES)], linewidth=1.3, label=name)
+        axes.set(xscale="log", yscale="log")
+        axes.set_xlabel("other sound taken for a word, % of clips")
+        axes.set_ylabel("words missed, %")
+        axes.legend(fontsize=7.5)
+    return drawn.svg
+
+
+def cost_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """Median microseconds of a hop by step, a bar for each engine and model."""
+    steps = [step for step in runs[0]["us"] if step != "total"]
+    with chart(identity, "Median time of a hop by step", 0.9 + 0.3 * len(runs)) as drawn:
+        axes = drawn.axes
+        left = [0.0] * len(runs)
+        for number, step in enumerate(steps):
+            widths = [run["us"].get(step, {"p50": 0.0})["p50"] for run in runs]
+            axes.barh(range(len(runs)), widths, left=left, color=SERIES[number % len(SERIES)], height=0.6, label=step)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(runs)), [f"{run['engine']} {run['precision']}" for run in runs])
+        axes.invert_yaxis()
+        axes.set_xlabel(f"µs per hop of {runs[0]['hop_ms']:g} ms, median, {runs[0]['threads']} thread")
+        axes.legend(ncols=len(steps), fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return drawn.svg
+
+
+def histogram_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many hops took how long, a line for each engine and model."""
+    with chart(identity, "Distribution of the time of a hop", 2.6) as drawn:
+        axes = drawn.axes
+        for number, run in enumerate(runs):
+            edges, counts = run["histogram"]["edges_us"], run["histogram"]["counts"]
+            shares = [100 * count / run["hops"] for count in counts]
+            style = "-" if run["precision"] == "int8" else "--"
+            name = f"{run['engine']} {run['precision']}"
+            axes.stairs(shares, edges, color=SERIES[number % len(SERIES)], linestyle=style, linewidth=1.2, label=name)
+        used = [
+            edge
+            for run in runs
+            for edge, count in zip(run["histogram"]["edges_us"], run["histogram"]["counts"], strict=False)
+            if count
+        ]
+        axes.set(xscale="log", xlim=(min(used) / 1.2, max(used) * 1.4))
+        axes.set_xlabel("µs per hop")
+        axes.set_ylabel("% of hops")
+        axes.legend(fontsize=7.5)
+    return drawn.svg
+
+
+def learning_chart(identity: str, curves: Mapping[str, Sequence[float]]) -> str:
+    """Accuracy and loss by epoch, of training and validation."""
+    with chart(identity, "Learning curves", 2.3, panels=2) as drawn:
+        for axes, measure, factor in zip(drawn.axes, ("accuracy", "loss"), (100.0, 1.0), strict=True):
+            for number, name in enumerate((measure, f"val_{measure}")):
+                label = "validation" if number else "training, augmented"
+                axes.plot(
+                    curves["epoch"],
+                    [factor * v for v in curves[name]],
+                    color=SERIES[number],
+                    linewidth=1.2,
+                    label=label,
+                )
+            axes.set_xlabel("epoch")
+            axes.set_title("accuracy, %" if measure == "accuracy" else "loss", fontsize=8.5)
+        drawn.axes[1].legend(fontsize=7)
+    return drawn.svg
+
+
+def calibration_chart(identity: str, points: Sequence[Mapping[str, Any]], float_accuracy: float | None) -> str:
+    """int8 accuracy by the number of calibration clips, a dot for each choice of clips."""
+    with chart(identity, "Accuracy by the number of calibration clips", 2.4) as drawn:
+        axes = drawn.axes
+        axes.plot([p["clips"] for p in points], [100 * p["accuracy"] for p in points], "o", color=SERIES[0])
+        if float_accuracy is not None:
+            axes.axhline(100 * float_accuracy, color=FAINT, linewidth=1.2)
+            axes.annotate("float", (0.01, 100 * float_accuracy), xycoords=("axes fraction", "data"), va="bottom")
+        axes.set_xscale("log")
+        axes.set_xticks(sorted({p["clips"] for p in points}), [str(n) for n in sorted({p["clips"] for p in points})])
+        axes.minorticks_off()
+        axes.set_xlabel("clips that calibrate")
+        axes.set_ylabel("int8, % right")
+    return drawn.svg
+
+
+def peers_chart(identity: str, costs: Mapping[str, float]) -> str:
+    """CPU seconds for an hour of sound, a bar for each program."""
+    with chart(identity, "CPU seconds for an hour of sound", 0.7 + 0.28 * len(costs)) as drawn:
+        axes = drawn.axes
+        axes.barh(range(len(costs)), list(costs.values()), color=SERIES[0], height=0.6)
+        for row, value in enumerate(costs.values()):
+            axes.annotate(f"{value:.2f}", (value, row), xytext=(3, 0), textcoords="offset points", va="center")
+        axes.set_yticks(range(len(costs)), [_fit(name, 30) for name in costs])
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.set_xlabel("CPU seconds per hour of sound")
+    return drawn.svg

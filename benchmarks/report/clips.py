@@ -1,0 +1,66 @@
+"""Clips that changed between stages, to hear and to see in the page itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.recordings import fit_length, read_sound
+from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.features.mfcc import mfcc
+from kwspot.runtime.model.bundle import Manifest
+
+MOST_CLIPS = 16
+"""A second is 43 kB in the page."""
+
+
+@dataclass(frozen=True)
+class HeardClip:
+    """A changed clip: what happened, and its sound (WAV) and features (PNG) as ``data:`` addresses."""
+
+    step: str
+    change: Mapping[str, Any]
+    sound: str
+    picture: str
+
+
+def heard_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> list[HeardClip]:
+    """At most :data:`MOST_CLIPS` of the clips that changed, each once.
+
+    The steps take turns, so that one that changes much does not hide another.
+    """
+    turns = [[(f"{step['from']} → {step['to']}", change) for change in step["changed"]] for step in accuracy["steps"]]
+    in_turn = [turn[i] for i in range(max(map(len, turns), default=0)) for turn in turns if i < len(turn)]
+    chosen: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for step, change in in_turn:
+        chosen.setdefault(change["clip"], (step, change))
+    heard = []
+    for step, change in list(chosen.values())[:MOST_CLIPS]:
+        rate_hz = manifest.features.sample_rate_hz
+        sound = fit_length(read_sound(root / change["clip"], rate_hz), manifest.window_samples)
+        frames = manifest.normalisation.apply(mfcc(sound, manifest.features))
+        heard.append(HeardClip(step, change, sound_address(sound, rate_hz), picture_address(frames)))
+    return heard
+
+
+def sound_address(sound: NDArray[np.int16], rate_hz: int) -> str:
+    """Sound, int16 (n,), as a WAV file in a ``data:`` address."""
+    file = io.BytesIO()
+    write_wav(file, sound, rate_hz)
+    return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def picture_address(frames: NDArray[np.float32]) -> str:
+    """Normalised features (T, C) as a PNG in a ``data:`` address: time to the right, coefficients upwards."""
+    from matplotlib.image import imsave
+
+    file = io.BytesIO()
+    imsave(file, frames.T, origin="lower", cmap="viridis", vmin=-2.5, vmax=2.5, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,134 @@
+"""What a report holds: everything about each bundle, measured on the same clips, as plain values."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kwspot.benchmarks.accuracy.layers import layer_errors
+from kwspot.benchmarks.accuracy.scores import LabelledClips
+from kwspot.benchmarks.accuracy.stages import all_stages
+from kwspot.benchmarks.accuracy.waterfall import accuracy_result
+from kwspot.benchmarks.engine_choice import note
+from kwspot.benchmarks.noise import aa_noise
+from kwspot.runtime.errors import EngineError, RunError
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.calibration import evidence_line
+from kwspot.runtime.progress import Progress
+from kwspot.runtime.results import result
+
+SCHEMA = "kwspot.report/1"
+MOST_LAYER_CLIPS = 400
+"""Ranges and noise of the layers change little with more; evenly from all."""
+
+
+def bundle_summary(bundle: Bundle) -> dict[str, Any]:
+    """What the bundle is, as its manifest says it."""
+    manifest = bundle.manifest
+    recipe = {key: value for key, value in manifest.recipe.items() if key != "calibration"}
+    return {
+        "name": manifest.name,
+        "hash": bundle.hash,
+        "kind": manifest.kind,
+        "labels": list(manifest.labels),
+        "parameters": manifest.parameters,
+        "macs": manifest.macs,
+        "window_frames": manifest.window_frames,
+        "inference_hop_ms": 1000 * manifest.inference_hop_samples / manifest.features.sample_rate_hz,
+        "features": manifest.features.to_dict(),
+        "decision": manifest.decision.to_dict(),
+        "thresholds": evidence_line(manifest.calibration),
+        "sizes": {form: (bundle.path / model.file).stat().st_size for form, model in manifest.models.items()},
+        "calibration_clips": len(manifest.recipe.get("calibration", ())),
+        "recipe": recipe,
+        "data_licence": manifest.data_licence,
+        "versions": dict(manifest.versions),
+    }
+
+
+def measure_bundle(
+    bundle: Bundle,
+    engines: list[str],
+    clips: LabelledClips,
+    root: Path,
+    part: str,
+    *,
+    run: Path | None,
+    tflite_python: str | None,
+    hops: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One entry of ``bundles`` of the schema ``kwspot.report/1``."""
+    name = bundle.manifest.name
+    progress.step(f"{name}: latency, twice, to know the noise")
+    latency = measured_latency(bundle, hops)
+    progress.step(f"{name}: accuracy")
+    stages = all_stages(bundle, engines, run, tflite_python, clips, progress)
+    progress.step(f"{name}: layers")
+    every = max(1, len(clips.clips) // MOST_LAYER_CLIPS)
+    traced = clips.frames[::every]
+    layers = None
+    if "float-tflite" not in bundle.manifest.models:
+        note(f"{name}: the layers are left out: the bundle holds no float model")
+    else:
+        layers = {"clips": len(traced), "tensors": layer_errors(bundle, traced)}
+    return {
+        "bundle": bundle_summary(bundle),
+        "accuracy": accuracy_result(stages, clips, bundle.manifest.labels, root, part),
+        "layers": layers,
+        "latency": latency,
+        "curves": None if run is None else learning_curves(run),
+    }
+
+
+def measured_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
+    """``runs`` of ``kwspot bench latency``, measured twice, and the ``noise`` between the two."""
+    command = [sys.executable, "-m", "kwspot.runtime.cli", "bench", "latency", str(bundle.path), "--float"]
+    rounds = []
+    with tempfile.TemporaryDirectory(prefix="kwspot-report-") as name:
+        target = Path(name) / "latency.json"
+        for _ in range(2):
+            done = subprocess.run(
+                [*command, "--hops", str(hops), "--json", str(target)], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                raise EngineError(last_line.removeprefix("kwspot: "))
+            rounds.append(json.loads(target.read_text())["runs"])
+    return {"runs": rounds[0], "again": rounds[1], "noise": aa_noise(*rounds)}
+
+
+def learning_curves(run: Path) -> dict[str, list[float]]:
+    """The columns of a run's ``history.csv`` that a learning curve needs.
+
+    Raises
+    ------
+    RunError
+        If there is none, or it is of another make.
+    """
+    path = run / "history.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        wanted = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
+        curves = {name: [float(row[name]) for row in rows] for name in wanted}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise RunError(f"{path} is no history of a training ({error!r}); expected the run the bundle is of") from None
+    if not rows:
+        raise RunError(f"{path} has no epoch; expected a run that was trained to its end")
+    return curves
+
+
+def report_result(
+    bundles: Sequence[Bundle], measured: Sequence[Mapping[str, Any]], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole of ``kwspot.report/1``."""
+    whole = result(SCHEMA, bundles[0], {**extra, "bundles": list(measured)})
+    del whole["bundle"]
+    return whole

@@ -1,0 +1,1 @@
+"""What a detector misses and hears wrongly in hours of sound."""

@@ -1,0 +1,167 @@
+"""What a stream bundle does to takes, hours and near misses: trade-off, speakers, noise, equal error rate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.benchmarks.stream.wake_mix import Noise
+from kwspot.export.calibrate.choose import GRID, Point, sweep
+from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_lists import Take
+from kwspot.runtime.detect.hear_folders import HeardNegative, HeardTake
+from kwspot.runtime.detect.replay import Replay, StreamScores
+from kwspot.runtime.false_accept_rate import interval_per_hour
+from kwspot.runtime.intervals import wilson_interval
+from kwspot.runtime.model.bundle import Manifest
+
+ALL_WORDS = "all words"
+MOST_IN_NOISE = 100
+"""Takes of a word that are mixed with noise: each is heard once more at every ratio."""
+
+_DRAWN = tuple(threshold for place, threshold in enumerate(GRID) if threshold >= 0.95 or place % 3 == 0)
+"""Thresholds of a curve: every one where curves turn, every third elsewhere."""
+
+_AROUND_S = 0.5
+"""Noise before and after a take."""
+
+
+def trade_off(
+    manifest: Manifest, negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]
+) -> dict[str, list[dict[str, Any]]]:
+    """Word → misses and false accepts per hour at every threshold, with intervals; :data:`ALL_WORDS` at one for all."""
+    hours = sum(sound.seconds for sound in negatives) / 3600
+    groups = {word: [word] for word in manifest.words if any(take.take.word == word for take in takes)}
+    if len(manifest.words) > 1:
+        groups = {ALL_WORDS: list(manifest.words), **groups}
+    curves = {}
+    for name, words in groups.items():
+        count = sum(take.take.word in words for take in takes)
+        curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, takes, _DRAWN)]
+    return curves
+
+
+def _point(point: Point, hours: float, takes: int) -> dict[str, Any]:
+    return {
+        "threshold": point.threshold,
+        "false_accepts": point.false_accepts,
+        "per_hour": point.false_accepts / hours,
+        "per_hour_ci95": list(interval_per_hour(point.false_accepts, hours)),
+        **share("miss", point.missed, takes),
+    }
+
+
+def share(name: str, count: int, total: int) -> dict[str, Any]:
+    """A count as a share with its 95 % interval: ``{name}ed``, ``{name}_rate`` and ``{name}_rate_ci95``."""
+    return {
+        f"{name}ed": count,
+        f"{name}_rate": count / total,
+        f"{name}_rate_ci95": list(wilson_interval(count, total)),
+    }
+
+
+def by_speaker(manifest: Manifest, thresholds: Mapping[str, float], takes: Sequence[HeardTake]) -> list[dict[str, Any]]:
+    """Takes and misses of each speaker, the most missed first."""
+    replay = Replay(manifest, thresholds)
+    said, missed = Counter[str](), Counter[str]()
+    for take in takes:
+        said[take.take.speaker] += 1
+        missed[take.take.speaker] += not _hit(replay, take)
+    rows = [{"speaker": name, "takes": count, **share("miss", missed[name], count)} for name, count in said.items()]
+    return sorted(rows, key=lambda row: (-row["missed"], row["takes"], row["speaker"]))
+
+
+def _hit(replay: Replay, take: HeardTake) -> bool:
+    return any(event.label == take.take.word for event in replay.events(take.scored))
+
+
+def in_noise(
+    manifest: Manifest,
+    thresholds: Mapping[str, float],
+    detector: StreamScores,
+    takes: Sequence[HeardTake],
+    noise: Noise,
+    ratios_db: Sequence[float],
+    advanced: Callable[[int, int], None],
+) -> list[dict[str, Any]]:
+    """Misses of the same takes as they are and in noise at each ratio, together and by word.
+
+    At most :data:`MOST_IN_NOISE` takes of each word, evenly chosen. The noise
+    begins before the take and goes on after it.
+    """
+    chosen = [take for word in manifest.words for take in _evenly([t for t in takes if t.take.word == word])]
+    replay, rate_hz = Replay(manifest, thresholds), manifest.features.sample_rate_hz
+    around = round(_AROUND_S * rate_hz)
+    rows = [_noise_row(None, [take.take for take in chosen], [_hit(replay, take) for take in chosen])]
+    for number, ratio in enumerate(ratios_db):
+        hits = []
+        for place, take in enumerate(chosen):
+            sound = noise.under(np.pad(read_sound(take.take.path, rate_hz), around), ratio)
+            hits.append(_hit(replay, HeardTake(take.take, detector.alone(sound, place))))
+            advanced(number * len(chosen) + place + 1, len(ratios_db) * len(chosen))
+        rows.append(_noise_row(ratio, [take.take for take in chosen], hits))
+    return rows
+
+
+def _evenly(takes: Sequence[HeardTake]) -> list[HeardTake]:
+    count = min(len(takes), MOST_IN_NOISE)
+    return [takes[place * len(takes) // count] for place in range(count)]
+
+
+def _noise_row(ratio: float | None, takes: Sequence[Take], hits: Sequence[bool]) -> dict[str, Any]:
+    words: dict[str, list[int]] = {}
+    for take, hit in zip(takes, hits, strict=True):
+        counts = words.setdefault(take.word, [0, 0])
+        counts[0] += not hit
+        counts[1] += 1
+    return {"snr_db": ratio, "takes": len(takes), **share("miss", len(hits) - sum(hits), len(takes)), "words": words}
+
+
+def near_miss_rates(
+    manifest: Manifest, thresholds: Mapping[str, float], takes: Sequence[HeardTake], near: Sequence[HeardNegative]
+) -> dict[str, Any]:
+    """How many near misses fire, each once at most, at the bundle's thresholds and at every one; equal error rate."""
+    fired = sum(bool(Replay(manifest, thresholds).events(clip.scored)) for clip in near)
+    points = []
+    for threshold in _DRAWN:
+        replay = Replay(manifest, dict.fromkeys(manifest.words, threshold))
+        points.append(
+            {
+                "threshold": threshold,
+                "miss_rate": sum(not _hit(replay, take) for take in takes) / len(takes),
+                "fired_rate": sum(bool(replay.events(clip.scored)) for clip in near) / len(near),
+            }
+        )
+    rates = (np.array([point[key] for point in points]) for key in ("threshold", "miss_rate", "fired_rate"))
+    equal_rate, equal_threshold = equal_error(*rates)
+    return {
+        "clips": len(near),
+        **share("fir", fired, len(near)),
+        "points": points,
+        "equal_error_rate": equal_rate,
+        "equal_error_threshold": equal_threshold,
+    }
+
+
+def equal_error(
+    thresholds: NDArray[np.float64], misses: NDArray[np.float64], fires: NDArray[np.float64]
+) -> tuple[float | None, float | None]:
+    """The rate at which as many words are missed as near misses fire, and its threshold; None where they never meet.
+
+    Between two thresholds both rates are taken to be straight lines.
+
+    >>> equal_error(np.array([0.4, 0.6]), np.array([0.0, 0.2]), np.array([0.2, 0.0]))
+    (0.1, 0.5)
+    """
+    ahead = misses - fires
+    for i, j in pairwise(range(len(thresholds))):
+        if ahead[i] <= 0 <= ahead[j]:
+            part = 0.0 if ahead[i] == ahead[j] else float(-ahead[i] / (ahead[j] - ahead[i]))
+            rate = misses[i] + part * (misses[j] - misses[i])
+            return round(float(rate), 6), round(float(thresholds[i] + part * (thresholds[j] - thresholds[i])), 6)
+    return None, None

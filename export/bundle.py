@@ -1,0 +1,106 @@
+"""The bundle as a whole: every file beside its place, checked, then renamed."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from kwspot.export.convert import Converted
+from kwspot.export.parity import Parity
+from kwspot.export.run import Run
+from kwspot.runtime.detect.decision import DecisionSettings
+from kwspot.runtime.errors import BundleError
+from kwspot.runtime.files import whole_folder
+from kwspot.runtime.model.bundle import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    Bundle,
+    Manifest,
+    ModelFile,
+    load_bundle,
+    sha256_of,
+)
+from kwspot.runtime.model.engines import LiteRtEngine
+from kwspot.runtime.model.golden import make_golden
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a place that is taken, before any work is done.
+
+    Raises
+    ------
+    BundleError
+        If something is there and it is not to be overwritten, or is no bundle.
+    """
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not overwrite:
+        raise BundleError(f"{target} exists; expected a new path: choose another --bundle, or say --overwrite")
+    if not (target / MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"{target} exists and is no bundle (it has no {MANIFEST_FILE}), so it is not overwritten: "
+            "choose another --bundle"
+        )
+
+
+def manifest_of(
+    target: Path,
+    run: Run,
+    converted: Converted,
+    files: Mapping[str, ModelFile],
+    *,
+    inference_hop_frames: int,
+) -> Manifest:
+    """The manifest of a bundle whose accuracy and golden vectors are not known yet."""
+    return Manifest(
+        name=target.name.removesuffix(".kws"),
+        kind="stream" if converted.states else "window",
+        features=run.features,
+        normalisation=run.normalisation,
+        labels=run.labels,
+        window_frames=run.window_frames,
+        inference_hop_frames=inference_hop_frames,
+        decision=DecisionSettings(),
+        models=files,
+        golden_sha256="",
+        parameters=run.parameters,
+        macs=run.macs if converted.macs is None else converted.macs,
+        accuracy={},
+        versions=_versions(converted),
+        recipe=run.recipe(),
+        data_licence=str(run.config["data"].get("licence", "unstated")),
+        states=converted.states,
+    )
+
+
+def write_bundle(target: Path, manifest: Manifest, converted: Converted, parity: Parity, *, overwrite: bool) -> Bundle:
+    """Write a bundle, check it as the runtime will, and put it in its place.
+
+    Whatever fails, a full disk included, leaves nothing, or the old bundle.
+
+    Raises
+    ------
+    BundleDamagedError
+        If the runtime would refuse the bundle.
+    OSError
+        If it cannot be written.
+    """
+    files = manifest.models
+    engine = LiteRtEngine(converted.models["int8-tflite"], files["int8-tflite"])
+    golden = make_golden(manifest, engine).to_bytes()
+    manifest = dataclasses.replace(manifest, accuracy=parity.to_dict(), golden_sha256=sha256_of(golden))
+    with whole_folder(target, overwrite=overwrite) as folder:
+        for form, content in converted.models.items():
+            (folder / files[form].file).write_bytes(content)
+        (folder / GOLDEN_FILE).write_bytes(golden)
+        (folder / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")
+        load_bundle(folder)
+    return load_bundle(target)
+
+
+def _versions(converted: Converted) -> dict[str, str]:
+    ours = {name: version(name) for name in ("kwspot", "numpy", "onnxruntime", "ai-edge-litert")}
+    return {**ours, **converted.versions, "python": platform.python_version()}

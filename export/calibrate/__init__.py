@@ -1,0 +1,1 @@
+"""`kwspot calibrate`: a bundle's thresholds from hours of recordings."""

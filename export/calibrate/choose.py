@@ -1,0 +1,219 @@
+"""Thresholds by the events of the streaming int8 detector: as low as the false accepts allow, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.detect.hear_folders import HeardNegative, HeardTake
+from kwspot.runtime.detect.replay import NEVER, Replay
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.false_accept_rate import CONFIDENCE, interval_per_hour, upper_per_hour
+from kwspot.runtime.intervals import wilson_interval
+from kwspot.runtime.model.bundle import Manifest
+
+GRID = (*(round(0.2 + 0.01 * step, 2) for step in range(75)), *(round(0.95 + 0.0025 * step, 4) for step in range(19)))
+"""Thresholds that are tried: closer towards the end, where a model that is sure of itself puts most of its scores. None
+is above what an int8 score can reach (255 of 256)."""
+
+LEAST_BLIND = 0.5
+"""Where no positives say what a low threshold gains, none is chosen below this one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a word does at a threshold when it listens alone; `missed` is 0 where there are no positives."""
+
+    threshold: float
+    false_accepts: int
+    missed: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A word's threshold; `basis` is "bound" where its upper bound meets the target, else "rate"."""
+
+    threshold: float
+    basis: str
+
+
+def sweep(
+    manifest: Manifest,
+    words: Sequence[str],
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+    grid: Sequence[float] = GRID,
+) -> list[Point]:
+    """False accepts and misses at every threshold of `grid`, through the bundle's decision.
+
+    `words` have one threshold; the others never fire. A take counts where its
+    word is one of them, and is missed unless that word fires.
+    """
+    columns = [manifest.labels.index(word) for word in words]
+    others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
+    own = [(take, take.scored.peak(columns)) for take in takes if take.take.word in words]
+    points = []
+    for threshold in grid:
+        replay = Replay(manifest, dict.fromkeys(words, threshold))
+        # Nothing fires in what stays below the threshold, and most of the sound does.
+        false = sum(len(replay.events(scored)) for scored, peak in others if peak >= threshold)
+        missed = sum(
+            peak < threshold or take.take.word not in {event.label for event in replay.events(take.scored)}
+            for take, peak in own
+        )
+        points.append(Point(threshold, false, missed))
+    return points
+
+
+def choose(points: Sequence[Point], hours: float, target_per_hour: float, *, blind: bool) -> Choice | None:
+    """The threshold for a target, None where none of `points` meets it.
+
+    Allowed is what meets the target with all thresholds above it: by the 95 %
+    bound, or, where the hours are too few for any bound to, by the rate itself.
+    Of these the highest that misses no more than the lowest is taken, so that
+    no false accept is risked for nothing. With `blind`, that is without
+    positives, it is the lowest from :data:`LEAST_BLIND` on.
+    """
+    for basis in ("bound", "rate"):
+        allowed: list[Point] = []
+        for point in reversed(points):
+            rate = upper_per_hour(point.false_accepts, hours) if basis == "bound" else point.false_accepts / hours
+            if rate > target_per_hour:
+                break
+            allowed.append(point)
+        if allowed:
+            if blind:
+                return Choice(min(p.threshold for p in allowed if p.threshold >= LEAST_BLIND), basis)
+            fewest = min(point.missed for point in allowed)
+            return Choice(max(p.threshold for p in allowed if p.missed == fewest), basis)
+    return None
+
+
+def choices(
+    manifest: Manifest,
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+    target_per_hour: float,
+) -> dict[str, Choice]:
+    """The choice for every word of the bundle.
+
+    Raises
+    ------
+    ConfigError
+        If a word cannot meet the target, or only where it is never heard.
+    """
+    hours = sum(sound.seconds for sound in negatives) / 3600
+    chosen: dict[str, Choice] = {}
+    failed: dict[str, float] = {}
+    for word in manifest.words:
+        points = sweep(manifest, [word], negatives, takes)
+        count = sum(take.take.word == word for take in takes)
+        choice = choose(points, hours, target_per_hour, blind=count == 0)
+        heard = [point for point in points if not count or point.missed < count]
+        if choice is None or choice.threshold > max((point.threshold for point in heard), default=0.0):
+            failed[word] = min((point.false_accepts / hours for point in heard), default=float("inf"))
+        else:
+            chosen[word] = choice
+    if failed:
+        least = ", ".join(
+            f"{word} {rate:.2f}" if rate < float("inf") else f"{word} (never heard)" for word, rate in failed.items()
+        )
+        surest = [place for word in failed for place in next_to_fire(manifest, word, NEVER, negatives, most=1)]
+        named = ", ".join(f"{place['sound']} at {place['at_s']:g} s" for place in surest)
+        where = f" (surest in {named})" if named else ""
+        raise ConfigError(
+            f"no threshold brings {'these words' if len(failed) > 1 else 'this word'} down to {target_per_hour:g} "
+            f"false accepts per hour; the least that is reached while the word is still heard: {least}. The bundle "
+            f"is as it was: see that the negatives do not hold the word{where}, allow more with "
+            "--target-fa-per-hour, or train with more negatives"
+        )
+    return chosen
+
+
+def next_to_fire(
+    manifest: Manifest, word: str, threshold: float, negatives: Sequence[HeardNegative], most: int = 2
+) -> list[dict[str, Any]]:
+    """The first sounds that a word would fire in, too, were its threshold lower: name, seconds, and from where on.
+
+    A single one may keep a threshold far above the rest; whoever listens to it
+    can tell whether it holds the word, or ever comes.
+    """
+    columns = [manifest.labels.index(word)]
+    replay = Replay(manifest, {word: threshold})
+    quiet = [sound for sound in negatives if not replay.events(sound.scored)]
+    peaks = [sound.scored.peak(columns) for sound in quiet]
+    found: dict[Path, dict[str, Any]] = {}
+    for lower in reversed([point for point in GRID if point < threshold]):
+        replay = Replay(manifest, {word: lower})
+        for sound, peak in zip(quiet, peaks, strict=True):
+            if peak >= lower and sound.path not in found and (events := replay.events(sound.scored)):
+                at_s = round(events[0].at_s, 2)
+                found[sound.path] = {"sound": sound.path.name, "at_s": at_s, "threshold": lower}
+        if len(found) >= most:
+            break
+    return list(found.values())[:most]
+
+
+def evidence(
+    manifest: Manifest,
+    chosen: Mapping[str, Choice],
+    negatives: Sequence[HeardNegative],
+    found: Mapping[str, Any],
+    target_per_hour: float,
+) -> dict[str, Any]:
+    """What is kept in ``bundle.json``: :func:`outcome` of the choices, what they rest on, and what was asked."""
+    words = {
+        word: {
+            **values,
+            "basis": chosen[word].basis,
+            "next": next_to_fire(manifest, word, chosen[word].threshold, negatives),
+        }
+        for word, values in found["words"].items()
+    }
+    return {**found, "words": words, "target_false_accepts_per_hour": target_per_hour, "confidence": CONFIDENCE}
+
+
+def outcome(
+    manifest: Manifest,
+    thresholds: Mapping[str, float],
+    negatives: Sequence[HeardNegative],
+    takes: Sequence[HeardTake],
+) -> dict[str, Any]:
+    """What all words do together at their thresholds: counts, rates with their bounds, misses with their interval.
+
+    A take that fires twice is one hit and one double fire; another word that
+    fires in it is a wrong word.
+    """
+    hours = sum(sound.seconds for sound in negatives) / 3600
+    replay = Replay(manifest, thresholds)
+    false = dict.fromkeys(thresholds, 0)
+    for sound in negatives:
+        for event in replay.events(sound.scored):
+            false[event.label] += 1
+    fired = [(take.take.word, [event.label for event in replay.events(take.scored)]) for take in takes]
+    words = {}
+    for word, threshold in thresholds.items():
+        own = [labels for said, labels in fired if said == word]
+        missed = sum(word not in labels for labels in own)
+        words[word] = {
+            "threshold": threshold,
+            **_rate(false[word], hours),
+            "positives": len(own),
+            "missed": missed,
+            "miss_rate": missed / len(own) if own else None,
+            "miss_rate_ci95": list(wilson_interval(missed, len(own))) if own else None,
+            "double_fires": sum(max(0, labels.count(word) - 1) for labels in own),
+            "wrong_words": sum(label != word for labels in own for label in labels),
+        }
+    return {"words": words, "together": _rate(sum(false.values()), hours)}
+
+
+def _rate(count: int, hours: float) -> dict[str, Any]:
+    return {
+        "false_accepts": count,
+        "per_hour": count / hours,
+        "per_hour_ci95": list(interval_per_hour(count, hours)),
+        "upper_per_hour": upper_per_hour(count, hours),
+    }

@@ -1,0 +1,132 @@
+"""``kwspot calibrate``: the thresholds of a bundle from recordings, and in the bundle what they rest on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from kwspot.runtime.errors import BundleError, ConfigError
+
+if TYPE_CHECKING:
+    from kwspot.runtime.model.bundle import Bundle
+
+SCHEMA = "kwspot.thresholds/1"
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="kwspot calibrate",
+        description="Choose each word's threshold by what the streaming int8 detector does: as many words heard as the "
+        "false accepts in your negatives allow. Thresholds and evidence are written into the bundle.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder")
+    parser.add_argument(
+        "--negatives", nargs="+", required=True, metavar="DIR", help="sound without the words, any length, any depth"
+    )
+    parser.add_argument(
+        "--positives", nargs="+", default=[], metavar="DIR", help="a folder for each word, or WORD=DIR for any folder"
+    )
+    parser.add_argument(
+        "--part",
+        metavar="PART",
+        help="of data folders: train, validation, test or all (default: validation where a folder has such a list, "
+        "else all)",
+    )
+    parser.add_argument(
+        "--target-fa-per-hour",
+        type=float,
+        default=0.5,
+        metavar="X",
+        help="false accepts per hour that are allowed to each word (default: %(default)g)",
+    )
+    parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
+    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
+    args = parser.parse_args(argv)
+    if not (args.target_fa_per_hour > 0 and math.isfinite(args.target_fa_per_hour)):
+        raise ConfigError(
+            f"--target-fa-per-hour {args.target_fa_per_hour:g}; expected more than 0: no number of hours shows none"
+        )
+    return args
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    args = _parse(argv)
+    from kwspot.export.calibrate.choose import choices, evidence, outcome
+    from kwspot.runtime.audio.sound_lists import negatives_in, takes_of
+    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_takes
+    from kwspot.runtime.detect.replay import StreamScores
+    from kwspot.runtime.model.bundle import load_bundle
+    from kwspot.runtime.model.edit import check_writable, store
+    from kwspot.runtime.progress import Progress
+    from kwspot.runtime.results import result, table_stream, write_json
+
+    bundle = load_bundle(args.bundle)
+    words = bundle.manifest.words
+    if not words:
+        raise BundleError(f"{bundle.path} hears no word, so there is no threshold to choose; export one that does")
+    check_writable(bundle, args.bundle)
+    takes = takes_of(args.positives, words, args.part)
+    negatives = negatives_in(args.negatives, words, args.part)
+    progress, rate_hz = Progress(), bundle.manifest.features.sample_rate_hz
+    detector = StreamScores(bundle, args.engine)
+    progress.step(f"{len(negatives.paths):,} negatives")
+    quiet = hear_negatives(detector, negatives.paths, rate_hz, progress.count)
+    hours = sum(sound.seconds for sound in quiet) / 3600
+    progress.step(f"{hours:.2f} h heard; {len(takes):,} takes")
+    said = hear_takes(detector, takes, rate_hz, progress.count)
+    progress.step("thresholds")
+    chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
+    thresholds = {word: choice.threshold for word, choice in chosen.items()}
+    manifest = bundle.manifest
+    together = outcome(manifest, thresholds, quiet, said)
+    found = {
+        "engine": detector.engine_name,
+        "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
+        **evidence(manifest, chosen, quiet, together, args.target_fa_per_hour),
+    }
+    decision = manifest.decision.with_thresholds(thresholds, manifest.labels)
+    bundle = store(bundle, dataclasses.replace(manifest, decision=decision, calibration=found))
+    write_json(result(SCHEMA, bundle, found), args.json)
+    _say(bundle, found, table_stream(args.json))
+    return 0
+
+
+def _say(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
+    from kwspot.runtime.false_accept_rate import hours_needed, rate_sentence
+
+    hours, target = found["negatives"]["hours"], found["target_false_accepts_per_hour"]
+    width = max(map(len, found["words"]))
+    for word, values in found["words"].items():
+        line = f"{word:{width}}  threshold {values['threshold']:5.3f}  "
+        line += rate_sentence(values["false_accepts"], hours, target)
+        if values["positives"]:
+            low, high = (100 * end for end in values["miss_rate_ci95"])
+            line += (
+                f"; misses {values['missed']} of {values['positives']}: {100 * values['miss_rate']:.1f} % "
+                f"[{low:.1f}, {high:.1f}]"
+            )
+            line += f", {values['double_fires']} fired twice" if values["double_fires"] else ""
+        else:
+            line += "; no positives, so misses are unknown"
+        print(line, file=out)
+        if values["next"]:
+            nearest = ", ".join(f"{s['sound']} at {s['at_s']:g} s (from {s['threshold']:g} on)" for s in values["next"])
+            print(f"{'':{width}}  lower, it would also fire in {nearest}", file=out)
+    by_rate = [word for word, values in found["words"].items() if values["basis"] == "rate"]
+    if by_rate:
+        reason = (
+            f"{hours:.2f} h are too few for {target:g} at 95 % (at least {hours_needed(target):.1f} h)"
+            if hours < hours_needed(target)
+            else f"no threshold shows {target:g} at 95 %"
+        )
+        print(f"chosen by the rate that was seen, not by its bound: {', '.join(by_rate)}; {reason}", file=out)
+    together = found["together"]
+    print(
+        f"all words together: {together['false_accepts']} in {hours:.2f} h, {together['per_hour']:.2f} per hour "
+        f"(< {together['upper_per_hour']:.2f} at 95 %)\nwritten: {bundle.path}",
+        file=out,
+    )

@@ -1,0 +1,1 @@
+"""Where sound comes from: files, folders of recordings, standard input, the microphone."""

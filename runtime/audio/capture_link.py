@@ -1,0 +1,105 @@
+"""The listener's end of :mod:`kwspot.runtime.audio.capture`: start it, take its packets, kill it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Protocol
+
+from kwspot.runtime.audio.devices import need_sounddevice
+
+QUEUE_BYTES = 400_000
+"""Of the queue, as the kernel counts: it adds about 700 bytes to a packet and rounds up to powers of two, so that
+some 90 blocks of 80 ms at 16 kHz (7 s) and 45 at 48 kHz fit. Unprivileged processes get about 416,000 at most."""
+
+_LARGEST_PACKET = 65_536
+_REAPED_WITHIN_S = 0.2
+
+
+class CaptureLink(Protocol):
+    """An open way to a microphone."""
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """The next packet; None if none came in time; empty if none will ever come."""
+
+    def close(self) -> None:
+        """Let the microphone go. Never waits for the device."""
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the microphone has cost so far."""
+
+
+class Captures(Protocol):
+    """Where links come from, with the clock that they live by."""
+
+    def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureLink:
+        """Start recording; what comes of it is told by the first packet."""
+
+    def now_s(self) -> float:
+        """Monotonic, the clock of the packets."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class CaptureProcess:
+    """A process that holds a microphone."""
+
+    def __init__(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> None:
+        need_sounddevice()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # The kernel doubles what is asked for.
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES // 2)
+            request = json.dumps({"device": device, "rate_hz": rate_hz, "channel": channel})
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "kwspot.runtime.audio.capture", str(theirs.fileno()), request],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # ALSA talks there about devices that nobody asked for. What matters comes as a packet.
+                stderr=subprocess.DEVNULL,
+            )
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        self._socket.settimeout(timeout_s)
+        try:
+            return self._socket.recv(_LARGEST_PACKET)
+        except TimeoutError:
+            return None
+        except ConnectionError:
+            return b""
+
+    def close(self) -> None:
+        self._process.kill()
+        self._socket.close()
+        try:
+            self._process.wait(_REAPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            # Stuck in the kernel. It dies when its device answers; subprocess reaps it at the next start.
+            return
+
+    def cpu_s(self) -> float:
+        try:
+            with open(f"/proc/{self._process.pid}/stat", "rb") as file:  # noqa: PTH123 - twice as quick, each second
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class CaptureProcesses:
+    """Real microphones and the real clock."""
+
+    def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureLink:
+        return CaptureProcess(device, rate_hz, channel)
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)

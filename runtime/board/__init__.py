@@ -1,0 +1,1 @@
+"""What a board needs besides listening: doctor, selftest, the systemd service, lists."""

@@ -1,0 +1,31 @@
+"""``kwspot bundles``: what ships with the kit."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from kwspot.runtime.errors import BundleError
+
+
+def main(argv: Sequence[str]) -> int:
+    """``kwspot bundles``."""
+    argparse.ArgumentParser(prog="kwspot bundles", description="List the bundles that ship with the kit.").parse_args(
+        argv
+    )
+    from kwspot.runtime.model.bundle import load_bundle, shipped_bundles
+    from kwspot.runtime.model.calibration import evidence_line
+
+    names = shipped_bundles()
+    if not names:
+        raise BundleError("no bundle ships with this copy of the kit; train and export one: see kwspot train --help")
+    for name in names:
+        bundle = load_bundle(name)
+        manifest = bundle.manifest
+        size_kb = len(bundle.model_bytes("int8-tflite")) / 1000
+        print(f"{name}: {', '.join(manifest.words)}")
+        print(f"  {manifest.parameters} parameters, {manifest.macs} multiply-accumulates, int8 TFLite {size_kb:.0f} kB")
+        print(f"  data: {manifest.data_licence}")
+        print(f"  thresholds: {evidence_line(manifest.calibration)}")
+        print(f"  {bundle.path}")
+    return 0

@@ -1,0 +1,79 @@
+"""Does this machine compute what the bundle says: golden vectors through features, engine and decision."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from kwspot.runtime.detect.decision import Decision
+from kwspot.runtime.labels import BACKGROUND_LABELS
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.engines import Engine
+from kwspot.runtime.model.golden import FEATURE_TOLERANCE, LOOK_TOLERANCE, check_golden, look_error
+
+SCORE_STEPS = {"litert": 1, "onnx": 1, "tflite": 16}
+"""Engine → how far its scores may be from the bundle's, in steps of the int8 output. tflite-runtime 2.14 rounds
+otherwise than the LiteRT that a bundle is made with, and on ARM otherwise than on x86-64: seen are 8 steps on x86-64
+and 10 on ARM, on a saturated square wave. The label must be the same all the same."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was tried: whether it passed, and what was seen."""
+
+    name: str
+    passed: bool
+    seen: str
+
+
+def run_checks(bundle: Bundle, engine: Engine) -> list[Check]:
+    """Features, scores and decision of this machine against what the bundle says."""
+    found = check_golden(bundle, engine)
+    most = SCORE_STEPS[engine.name]
+    labels = "" if found.same_labels else ", and the labels differ"
+    return [
+        Check(
+            "features",
+            found.feature_error <= FEATURE_TOLERANCE,
+            f"{found.feature_error:.1e} from the bundle's, at most {FEATURE_TOLERANCE:g}",
+        ),
+        Check(
+            "scores",
+            found.score_steps <= most + 0.5 and found.same_labels,
+            f"{found.score_steps:.0f} steps of int8 from the bundle's, at most {most}{labels}",
+        ),
+        *_check_look(bundle),
+        _check_decision(bundle),
+    ]
+
+
+def _check_look(bundle: Bundle) -> list[Check]:
+    error = look_error(bundle)
+    if error is None:
+        return []
+    seen = f"{error:.1e} from the bundle's, at most {LOOK_TOLERANCE:g}"
+    return [Check("second look", error <= LOOK_TOLERANCE, seen)]
+
+
+def _check_decision(bundle: Bundle) -> Check:
+    """Every label is certain for a while: each word has to fire once, as soon as the mean says so, and nothing else."""
+    manifest = bundle.manifest
+    settings, hop = manifest.decision, manifest.inference_hop_samples
+    rate_hz = manifest.features.sample_rate_hz
+    decision = Decision(settings, manifest.labels, score_hop_samples=hop, sample_rate_hz=rate_hz)
+    hops_each = 1 + int((settings.smoothing_ms + settings.refractory_ms) * rate_hz / 1000) // hop + 1
+    span = round(settings.smoothing_ms * rate_hz / 1000) + hop
+    fired, at_sample, wrong = [], 0, False
+    for label in range(len(manifest.labels)):
+        certain = np.zeros(len(manifest.labels), np.float32)
+        certain[label] = 1.0
+        began = at_sample
+        for _ in range(hops_each):
+            at_sample += hop
+            for detection in decision.push(certain, at_sample):
+                fired.append(detection.label)
+                wrong |= detection.label != manifest.labels[label] or detection.at_sample > began + span
+    words = [label for label in manifest.labels if label not in BACKGROUND_LABELS]
+    passed = fired == words and not wrong
+    return Check("decision", passed, f"{len(fired)} detections of {len(words)} words, each once and in its time")

@@ -1,0 +1,127 @@
+"""``kwspot service install|status|uninstall``: listening that begins with the machine and comes back by itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kwspot.runtime.errors import ConfigError
+
+NAME = "kwspot.service"
+BOOTED = Path("/run/systemd/system")
+"""There is a service manager if systemd has made this folder: sd_booted(3)."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kwspot service", description="A systemd unit that listens by itself.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("install", "write the unit, enable and start it"),
+        ("status", "say whether it is installed and runs"),
+        ("uninstall", "stop it and take the unit away"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--system", action="store_true", help="for the machine, not for the user (needs root)")
+        if name == "install":
+            command.add_argument("--config", required=True, metavar="FILE.toml", help="what kwspot listen is to do")
+            command.add_argument(
+                "--print", action="store_true", help="write the unit to standard output, change nothing"
+            )
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """``kwspot service``."""
+    args = _parser().parse_args(argv)
+    path = unit_path(system=args.system)
+    if args.command == "install":
+        return _install(Path(args.config), path, system=args.system, only_print=args.print)
+    if not path.exists():
+        other = "without --system" if args.system else "or with --system for the machine's"
+        raise ConfigError(
+            f"{path} is not there, so nothing is installed; expected it from: kwspot service install, {other}"
+        )
+    if args.command == "status":
+        print(path)
+        return _systemctl("status", "--no-pager", NAME, system=args.system)
+    if BOOTED.exists():
+        _done("disable", "--now", NAME, system=args.system)
+    path.unlink()
+    if BOOTED.exists():
+        _done("daemon-reload", system=args.system)
+    print(f"kwspot: {path} is gone", file=sys.stderr)
+    return 0
+
+
+def unit_path(*, system: bool) -> Path:
+    """Where the unit belongs: systemd.unit(5)."""
+    if system:
+        return Path("/etc/systemd/system") / NAME
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return home / "systemd/user" / NAME
+
+
+def _install(config: Path, path: Path, *, system: bool, only_print: bool) -> int:
+    from kwspot.runtime.board.service_unit import unit
+    from kwspot.runtime.files import whole_file
+    from kwspot.runtime.listen.cli import check_config
+
+    config = config.absolute()
+    check_config(str(config))
+    python = Path(sys.executable).absolute()  # not resolved: a virtual environment is known by its link
+    text = unit(python, config, system=system)
+    if only_print:
+        print(text, end="")
+        return 0
+    if system:
+        if os.geteuid() != 0:
+            raise ConfigError(f"{path} can be written by root alone; expected: sudo kwspot service install --system …")
+        for file in (python, config):
+            _readable_by_all(file)
+    with whole_file(path) as beside:
+        beside.write_text(text)
+    print(f"kwspot: {path} is written", file=sys.stderr)
+    scope = "" if system else "--user "
+    if not BOOTED.exists():
+        print(
+            f"kwspot: systemd does not run here; where it does: systemctl {scope}enable --now {NAME}", file=sys.stderr
+        )
+        return 0
+    _done("daemon-reload", system=system)
+    _done("enable", NAME, system=system)
+    _done("restart", NAME, system=system)
+    print(f"kwspot: it listens, also after a restart; its events: journalctl {scope}-fu {NAME}", file=sys.stderr)
+    if not system:
+        print("kwspot: to let it run while nobody is logged in: loginctl enable-linger", file=sys.stderr)
+    return 0
+
+
+def _readable_by_all(file: Path) -> None:
+    """The service's user is nobody in particular: it must be able to reach what it runs and reads."""
+    for path in (file.resolve(), *file.resolve().parents):
+        mode = path.stat().st_mode
+        needed = stat.S_IXOTH if path.is_dir() else stat.S_IROTH
+        if not mode & needed or path in (Path("/home"), Path("/root")):
+            raise ConfigError(
+                f"{file} cannot be reached by the service, because of {path}; expected it where all may read: install "
+                "kwspot in /opt/kwspot and keep its settings in /etc, or leave out --system"
+            )
+
+
+def _systemctl(*arguments: str, system: bool) -> int:
+    if shutil.which("systemctl") is None:
+        raise ConfigError("there is no systemctl; expected a machine with systemd: run kwspot listen in another way")
+    return subprocess.run(["systemctl", *([] if system else ["--user"]), *arguments], check=False).returncode
+
+
+def _done(*arguments: str, system: bool) -> None:
+    if _systemctl(*arguments, system=system):
+        raise ConfigError(
+            f"systemctl {arguments[0]} failed, see above; expected it to succeed: journalctl -xe tells more"
+        )

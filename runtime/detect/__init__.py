@@ -1,0 +1,1 @@
+"""Scores to events: the decision, the spotter, and replaying recordings through both."""

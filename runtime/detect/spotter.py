@@ -1,0 +1,124 @@
+"""Sound in, detections out: scores and decision in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.detect.decision import Decision, Detection
+from kwspot.runtime.detect.scoring import Scoring
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.engines import open_engine
+
+
+class KeywordSpotter:
+    """Listens to a stream of sound, block by block.
+
+    However the sound is sliced into blocks, the detections are the same.
+
+    Parameters
+    ----------
+    bundle
+        From :func:`kwspot.runtime.load_bundle`.
+    engine
+        ``"litert"``, ``"tflite"`` or ``"onnx"``; None takes the first that is installed.
+    thresholds
+        Word → threshold, in place of the bundle's.
+    precision
+        ``"int8"``, or ``"float"`` to compare.
+    gate_db
+        No inference while all that the model would see lies below this level: see
+        :class:`kwspot.runtime.model.energy_gate.Gate`.
+
+    Raises
+    ------
+    EngineError
+        If the engine is not installed or cannot load the model.
+    ConfigError
+        If a threshold or the gate is out of range, or a threshold is for a word the bundle does not hear.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        engine: str | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        precision: str = "int8",
+        gate_db: float | None = None,
+    ) -> None:
+        manifest = bundle.manifest
+        self.bundle = bundle
+        self._spec = manifest.features
+        settings = manifest.decision.with_thresholds(thresholds or {}, manifest.labels)
+        opened = open_engine(bundle, engine, precision=precision)
+        self.engine_name = opened.name
+        self._scoring = Scoring(bundle, opened, gate_db=gate_db)
+        self._decision = Decision(
+            settings,
+            manifest.labels,
+            score_hop_samples=manifest.inference_hop_samples,
+            sample_rate_hz=self._spec.sample_rate_hz,
+        )
+        self.samples_seen = 0
+        """The sample clock: all samples pushed or reported lost since the first."""
+        self._hop_samples = self._spec.hop_samples
+        self._start = self._start_of(0)
+        """Frame k, counted from 1, of this stretch of sound ends at ``_start + k * _hop_samples``."""
+        self._last: list[tuple[int, NDArray[np.float32]]] = []
+
+    @property
+    def last_scores(self) -> list[tuple[int, NDArray[np.float32]]]:
+        """(at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
+        return [(self._start + frames_seen * self._hop_samples, scores) for frames_seen, scores in self._last]
+
+    @property
+    def averaged_scores(self) -> int:
+        """How many of the last scores make the mean that is compared with a threshold."""
+        return self._decision.averaged_scores
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Word → threshold, as it is now."""
+        return self._decision.thresholds
+
+    def set_threshold(self, word: str, threshold: float) -> None:
+        """Let a word fire from another score on, 0 to 1."""
+        self._decision.set_threshold(word, threshold)
+
+    def push(self, block: NDArray[np.int16]) -> list[Detection]:
+        """Take sound, int16 (n,) at the bundle's rate, and return what it completes.
+
+        Raises
+        ------
+        AudioFormatError
+            If the block is not int16 or not one-dimensional.
+        """
+        self._last = self._scoring.push(block)
+        self.samples_seen += len(block)
+        detections: list[Detection] = []
+        for frames_seen, scores in self._last:
+            detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
+        return detections
+
+    def skip(self, lost_samples: int) -> None:
+        """Sound was lost: the clock moves on, and listening starts anew after the gap."""
+        self.samples_seen += lost_samples
+        self._start_stretch(self.samples_seen)
+
+    def reset(self) -> None:
+        """A new stream: the clock starts at 0."""
+        self.samples_seen = 0
+        self._decision.rewind()
+        self._start_stretch(0)
+
+    def _start_of(self, at_sample: int) -> int:
+        return at_sample + self._spec.samples_in(1) - self._hop_samples
+
+    def _start_stretch(self, at_sample: int) -> None:
+        self._start = self._start_of(at_sample)
+        self._last = []
+        self._scoring.reset()
+        self._decision.reset()

@@ -1,0 +1,39 @@
+"""How loud sound is, in decibels of full scale, and that as a bar on a terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.features.spec import INT16_FULL_SCALE
+
+QUIETEST_DB = -60.0
+"""Where a bar begins."""
+
+_BAR = 30
+
+
+def power_db(block: NDArray[np.int16]) -> float:
+    """Mean power of a block, int16 (n,), in dB of full scale, `QUIETEST_DB` at the least.
+
+    >>> round(power_db(np.full(100, 16384, np.int16)), 2)
+    -6.02
+    """
+    power = float(np.mean(np.square(block / INT16_FULL_SCALE))) if len(block) else 0.0
+    return 10 * float(np.log10(max(power, 10 ** (QUIETEST_DB / 10))))
+
+
+def level_share(level_db: float) -> float:
+    """Where a level stands between `QUIETEST_DB` and full scale, 0 to 1."""
+    return (level_db - QUIETEST_DB) / -QUIETEST_DB
+
+
+def bar(share: float, mark: float) -> str:
+    """``####    |     `` with a mark, both 0 to 1.
+
+    >>> bar(0.5, 0.8)
+    '[###############         |     ]'
+    """
+    cells = ["#" if i < round(min(1.0, max(0.0, share)) * _BAR) else " " for i in range(_BAR)]
+    cells[min(_BAR - 1, round(min(1.0, max(0.0, mark)) * _BAR))] = "|"
+    return f"[{''.join(cells)}]"

@@ -1,0 +1,1 @@
+"""`kwspot record`: utterances of a word from the microphone into a data folder."""

@@ -1,0 +1,151 @@
+"""``kwspot record``: takes of a word through the microphone, checked and trimmed, as a data folder."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kwspot.runtime.audio.options import DEVICE_HELP, add_channel, channel_of, device_of
+from kwspot.runtime.errors import ConfigError, DeviceError
+from kwspot.runtime.word_names import check_speaker, check_word
+
+if TYPE_CHECKING:
+    from kwspot.runtime.audio.microphone import Microphone
+    from kwspot.runtime.record.folder import TakeFolder
+
+RATE_HZ = 16_000
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.5, 60.0
+NOTHING_IN_A_ROW = 5
+"""So often nothing, and the microphone is taken to be muted."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """``kwspot record``."""
+    args = _parser().parse_args(argv)
+    check_word(args.word)
+    speaker = _login_name() if args.speaker is None else args.speaker
+    check_speaker(speaker)
+    channel = channel_of(args.channel)
+    if args.count < 1:
+        raise ConfigError(f"--count {args.count}: expected how many takes to keep, 1 or more")
+    if not (math.isfinite(args.seconds) and SHORTEST_WAIT_S <= args.seconds <= LONGEST_WAIT_S):
+        raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_WAIT_S:g} to {LONGEST_WAIT_S:g}")
+    from kwspot.runtime.audio.microphone import Microphone
+    from kwspot.runtime.listen.loop import Stopped, stopped_by_signals
+    from kwspot.runtime.record.folder import TakeFolder
+
+    try:
+        with Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone, stopped_by_signals():
+            microphone.wait_until_open()
+            folder = TakeFolder(args.to, args.word, speaker)
+            _say(
+                f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
+                "Ctrl-C ends and keeps what is there"
+            )
+            _record(microphone, folder, args)
+    except Stopped:  # also where SIGINT was ignored when we began, as in the background of a shell
+        raise KeyboardInterrupt from None
+    _say(_part_of(speaker))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kwspot record",
+        description="Record takes of a word through the microphone. Each is trimmed and kept as "
+        "DIR/WORD/SPEAKER_nohash_N.wav (16 kHz, mono, 16 bit); what is too quiet, clipped or cut off is asked for "
+        "again. One JSON object a take on standard output.",
+    )
+    parser.add_argument("word", metavar="WORD", help="the word, or a phrase in quotes")
+    parser.add_argument("--to", metavar="DIR", type=Path, required=True, help="the data folder; takes there are kept")
+    parser.add_argument("--count", metavar="N", type=int, default=20, help="how many takes to keep (default 20)")
+    parser.add_argument("--speaker", metavar="NAME", help="who speaks (default: the login name)")
+    parser.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
+    add_channel(parser)
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        type=float,
+        default=4.0,
+        help="how long a take is waited for, by when word and pause are over (default 4)",
+    )
+    return parser
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ConfigError("this user has no name; expected one for the files: add --speaker NAME") from None
+
+
+def _record(microphone: Microphone, folder: TakeFolder, args: argparse.Namespace) -> None:
+    """Until all takes are kept."""
+    import numpy as np
+
+    from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap
+    from kwspot.runtime.features.level import bar, level_share, power_db
+    from kwspot.runtime.record.utterances import Take, TakeCutter
+
+    cutter = TakeCutter(RATE_HZ, longest_s=args.seconds)
+    kept = nothing_in_a_row = 0
+    is_terminal = sys.stderr.isatty()
+    _say(f"1 of {args.count}: say {args.word!r}")
+    for item in microphone:
+        if not isinstance(item, np.ndarray):
+            cutter.reset()
+            if isinstance(item, DeviceLost):
+                _say(f"the microphone was lost ({item.reason}); waiting for it")
+            elif isinstance(item, DeviceBack):
+                _say(f"{item.name} is back; say {args.word!r} again")
+            elif isinstance(item, Gap):
+                _say(f"{item.lost_samples / RATE_HZ:.2f} s of sound were lost ({item.cause}); say {args.word!r} again")
+            continue
+        if is_terminal:
+            level_db = power_db(item)
+            sys.stderr.write(f"\r{bar(level_share(level_db), 1.0)} {level_db:5.1f} dB of full scale\x1b[K")
+            sys.stderr.flush()
+        for result in cutter.push(item):
+            if not isinstance(result, Take):
+                nothing_in_a_row = nothing_in_a_row + 1 if result.kind == "nothing" else 0
+                if nothing_in_a_row == NOTHING_IN_A_ROW:
+                    raise DeviceError(
+                        f"{result.text}, {NOTHING_IN_A_ROW} times in a row; expected {args.word!r}: is "
+                        f"{microphone.name} muted, or another one meant? kwspot devices lists them for --device"
+                    )
+                _say(f"   {result.text}. Again: {args.word!r}")
+                continue
+            nothing_in_a_row = 0
+            path = folder.keep(result.samples, RATE_HZ)
+            kept += 1
+            measured = {
+                "word_s": round(result.word_s, 2),
+                "clip_s": round(len(result.samples) / RATE_HZ, 4),
+                "peak_db": round(result.peak_db, 1),
+                "level_db": round(result.level_db, 1),
+                "room_db": round(result.room_db, 1),
+            }
+            _say(f"   {path}: {result.word_s:.2f} s, peak {result.peak_db:.0f} dB of full scale")
+            print(json.dumps({"file": str(path), **measured}), flush=True)
+            if kept == args.count:
+                return
+            _say(f"{kept + 1} of {args.count}: say {args.word!r}")
+
+
+def _part_of(speaker: str) -> str:
+    from kwspot.runtime.audio.recordings import part_of_speaker
+
+    part = part_of_speaker(speaker)
+    use = "train on" if part == "train" else f"the {part} part"
+    return f"without lists in the folder, recordings of {speaker!r} are for {use}"
+
+
+def _say(text: str) -> None:
+    """A line for the human, over the level that stands there on a terminal."""
+    print(f"\r{text}\x1b[K" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Where events go: JSON lines, programs, MQTT, Wyoming, the live page, saved clips, systemd."""

@@ -1,0 +1,186 @@
+"""The second before and after each detection, kept as wav with its scores: to hear false accepts, and to train on them.
+
+::
+
+    DIR/<label>/<label>-<UTC time>-<number>_nohash_0.wav     a data folder: kwspot data check DIR
+    DIR/<label>/<label>-<UTC time>-<number>_nohash_0.json    what was decided, and the scores of the stretch
+
+Bounded in count and bytes: the oldest detection leaves for the newest, those of earlier runs too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.detect.decision import Detection
+from kwspot.runtime.files import whole_file
+from kwspot.runtime.model.bundle import Bundle
+
+AROUND_S = 1.0
+"""Of sound that is kept on either side of a detection."""
+
+MOST_DETECTIONS, MOST_BYTES = 1000, 100_000_000
+"""What a folder may hold: at 16 kHz, 1,000 detections are 64 MB of sound."""
+
+_OURS = re.compile(r".*-(\d{8}T\d{6}Z-\d+\.\d{6})_nohash_0\.wav")
+"""What this class wrote; nothing else in the folder is ever removed."""
+
+
+_SUFFIXES = (".wav", ".json", ".mark.json")
+"""The last is what a person said of it (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
+
+
+@dataclasses.dataclass
+class _Waiting:
+    """A detection whose second after it has not all been heard."""
+
+    detection: Detection
+    wall_s: float
+
+
+class SavedEvents:
+    """A watcher and an event sink that keeps detections in `folder`.
+
+    A disk that is full or gone does not end listening: it is said once on standard
+    error, and again with the number of what was not kept when all is closed.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        bundle: Bundle,
+        *,
+        most_detections: int = MOST_DETECTIONS,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._bundle = bundle
+        self._rate_hz = bundle.manifest.features.sample_rate_hz
+        self._around = round(AROUND_S * self._rate_hz)
+        self._most_detections, self._most_bytes = most_detections, most_bytes
+        ours = [(found[1], path) for path in self._folder.glob("*/*.wav") if (found := _OURS.fullmatch(path.name))]
+        self._kept = deque(path for _, path in sorted(ours))
+        self._bytes = sum(_size(path) for path in self._kept)
+        self._number = self._not_kept = 0
+        self._start_stretch(0)
+
+    def _start_stretch(self, at_sample: int) -> None:
+        self._waiting: list[_Waiting] = []
+        self._end = at_sample  # the sample clock just after `_sound`
+        self._sound = np.empty(0, np.int16)
+        self._scores: deque[tuple[int, NDArray[np.float32]]] = deque()
+
+    def watch(
+        self,
+        block: NDArray[np.int16],
+        scores: Sequence[tuple[int, NDArray[np.float32]]],
+        detections: Sequence[Detection],
+    ) -> None:
+        """Keep the sound of a detection until its second after it has been heard."""
+        self._sound = np.concatenate((self._sound, block))
+        self._end += len(block)
+        self._scores.extend(scores)
+        self._waiting += [_Waiting(detection, time.time()) for detection in detections]
+        while self._waiting and self._end >= self._waiting[0].detection.at_sample + self._around:
+            self._save(self._waiting.pop(0))
+        needed_from = min([self._end, *(waiting.detection.at_sample for waiting in self._waiting)]) - self._around
+        self._sound = self._sound[max(0, len(self._sound) - (self._end - needed_from)) :]
+        while self._scores and self._scores[0][0] <= needed_from:
+            self._scores.popleft()
+
+    def put(self, event: Mapping[str, object]) -> None:
+        """A new stream begins, or sound was lost: what is being kept ends there."""
+        if event["event"] == "start" or (event["event"] == "gap" and event["reset"]):
+            self._save_all()
+            at_sample = event.get("at_sample", 0)
+            assert isinstance(at_sample, int)
+            self._start_stretch(at_sample)
+
+    def close(self) -> None:
+        """Keep what is still waiting."""
+        self._save_all()
+        if self._not_kept:
+            print(f"kwspot: {self._not_kept} detections could not be kept in {self._folder}", file=sys.stderr)
+
+    def _save_all(self) -> None:
+        for waiting in self._waiting:
+            self._save(waiting)
+        self._waiting = []
+
+    def _save(self, waiting: _Waiting) -> None:
+        try:
+            self._write(waiting)
+        except OSError as error:
+            if not self._not_kept:
+                print(
+                    f"kwspot: a detection could not be kept in {self._folder} ({error.strerror}); listening goes on: "
+                    "free some space there, or check its permissions",
+                    file=sys.stderr,
+                )
+            self._not_kept += 1
+
+    def _write(self, waiting: _Waiting) -> None:
+        detection = waiting.detection
+        start = self._end - len(self._sound)
+        first = max(start, detection.at_sample - self._around)
+        last = min(self._end, detection.at_sample + self._around)
+        sound = self._sound[first - start : last - start]
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(waiting.wall_s))
+        label = re.sub(r"[^\w.=+-]", "_", detection.label)
+        path = self._folder / detection.label / f"{label}-{stamp}-{os.getpid()}.{self._number:06}_nohash_0.wav"
+        self._number += 1
+        with whole_file(path.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(self._evidence(waiting, first, last), indent=1) + "\n", encoding="utf-8")
+        with whole_file(path) as beside:
+            write_wav(beside, sound, self._rate_hz)
+        self._kept.append(path)
+        self._bytes += _size(path)
+        while len(self._kept) > self._most_detections or self._bytes > self._most_bytes:
+            self._drop(self._kept.popleft())
+
+    def _drop(self, path: Path) -> None:
+        # Gone already if a person has moved it, to train on it.
+        self._bytes -= _size(path)
+        for suffix in _SUFFIXES:
+            path.with_suffix(suffix).unlink(missing_ok=True)
+
+    def _evidence(self, waiting: _Waiting, first: int, last: int) -> dict[str, object]:
+        detection, manifest = waiting.detection, self._bundle.manifest
+        return {
+            "label": detection.label,
+            "score": round(detection.score, 4),
+            "at_sample": detection.at_sample,
+            "at_s": round(detection.at_s, 4),
+            "first_sample": first,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(waiting.wall_s)),
+            "bundle": manifest.name,
+            "bundle_hash": self._bundle.hash,
+            "labels": list(manifest.labels),
+            "scores": [
+                {"at_sample": at_sample, "scores": [round(float(score), 4) for score in scores]}
+                for at_sample, scores in self._scores
+                if first < at_sample <= last
+            ],
+        }
+
+
+def _size(path: Path) -> int:
+    """Bytes of a detection that is kept; 0 once it is gone."""
+    total = 0
+    for suffix in _SUFFIXES:
+        if (file := path.with_suffix(suffix)).exists():
+            total += file.stat().st_size
+    return total

@@ -1,0 +1,185 @@
+"""What the live page shows: level, MFCC frames, scores and events, for whoever looks at the moment.
+
+The loop that listens only queues; features for the picture are computed on a
+thread of their own, and only while somebody looks.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import contextlib
+import json
+import math
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.detect.decision import Detection
+from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.features.mfcc import StreamingMfcc
+
+VIEWERS = 8
+QUEUED_BLOCKS = 64
+UNREAD_MESSAGES = 128
+"""About ten seconds; a viewer that is further behind is put out."""
+KEPT_EVENTS = 50
+FULL_SCALE = 32_768
+SILENT_DBFS = -90.0
+SHOWN_DEVIATIONS = 3.0  # of a coefficient from its mean: black to white
+
+
+class Viewer:
+    """One page that is open: messages wait here until it takes them."""
+
+    def __init__(self) -> None:
+        self.messages: queue.Queue[bytes] = queue.Queue(UNREAD_MESSAGES)
+        self.gone = False
+
+    def send(self, message: bytes) -> None:
+        """Queue a message; a viewer that is too far behind is gone."""
+        try:
+            self.messages.put_nowait(message)
+        except queue.Full:
+            self.gone = True
+
+
+class WebFeed:
+    """A watcher of the loop and a sink of its events, with viewers at the other end."""
+
+    def __init__(self, spotter: KeywordSpotter) -> None:
+        self._spotter = spotter
+        manifest = spotter.bundle.manifest
+        self._manifest = manifest
+        self._rate_hz = manifest.features.sample_rate_hz
+        self._words = tuple(manifest.words)
+        self._columns = [manifest.labels.index(word) for word in self._words]
+        self._viewers: set[Viewer] = set()
+        self._lock = threading.Lock()
+        self._events: collections.deque[Mapping[str, object]] = collections.deque(maxlen=KEPT_EVENTS)
+        self._blocks: queue.Queue[tuple[NDArray[np.int16], list[tuple[int, list[float]]], int] | None]
+        self._blocks = queue.Queue(QUEUED_BLOCKS)
+        self._wanted: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
+        self._features = StreamingMfcc(manifest.features)
+        self._recent: collections.deque[list[float]] = collections.deque(maxlen=spotter.averaged_scores)
+        self._thread = threading.Thread(target=self._work, name="web feed", daemon=True)
+        self._thread.start()
+
+    # On the thread of the loop.
+
+    def watch(
+        self,
+        block: NDArray[np.int16],
+        scores: Sequence[tuple[int, NDArray[np.float32]]],
+        detections: Sequence[Detection],
+    ) -> None:
+        """Queue a block for the page, and take the thresholds that were set there."""
+        while not self._wanted.empty():
+            self._spotter.set_threshold(*self._wanted.get())
+        if not self._viewers:
+            return
+        with contextlib.suppress(queue.Full):  # the picture has a hole then; listening has none
+            self._blocks.put_nowait((block, [(at, row.tolist()) for at, row in scores], self._spotter.samples_seen))
+
+    def put(self, event: Mapping[str, object]) -> None:
+        """An event for the page."""
+        with self._lock:
+            self._events.append(event)
+        self._send("happened", event)
+
+    def close(self) -> None:
+        """Let the viewers go."""
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.gone = True
+        try:
+            self._blocks.put_nowait(None)
+        except queue.Full:
+            self._blocks.get_nowait()
+            self._blocks.put_nowait(None)
+
+    # On the threads of the server.
+
+    def enter(self) -> Viewer | None:
+        """A new viewer, who first gets how things are; None if there are `VIEWERS` already."""
+        with self._lock:
+            if len(self._viewers) >= VIEWERS:
+                return None
+            viewer = Viewer()
+            viewer.send(_message("state", self.state()))
+            self._viewers.add(viewer)
+            return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """The viewer is no more."""
+        with self._lock:
+            self._viewers.discard(viewer)
+
+    def state(self) -> dict[str, object]:
+        """All that a page needs to begin."""
+        return {
+            "bundle": self._manifest.name,
+            "words": self._words,
+            "thresholds": self._spotter.thresholds,
+            "coefficients": self._manifest.features.coefficients,
+            "hop_s": self._manifest.features.hop_samples / self._rate_hz,
+            "events": list(self._events),
+        }
+
+    def set_threshold(self, word: object, threshold: object) -> None:
+        """From the next block on; anything but a word and a number from 0 to 1 is a :class:`ConfigError`."""
+        if not isinstance(word, str) or word not in self._words:
+            raise ConfigError(f"no word {str(word)[:40]!r}; expected one of {', '.join(self._words)}")
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold {str(threshold)[:40]}; expected a number from 0 to 1")
+        self._wanted.put((word, float(threshold)))
+        self._send("threshold", {"word": word, "threshold": threshold})
+
+    # On the feed's own thread.
+
+    def _work(self) -> None:
+        while (item := self._blocks.get()) is not None:
+            block, scores, samples_seen = item
+            frames = self._features.push(block)  # (k, coefficients)
+            rows = []
+            for at_sample, row in scores:
+                self._recent.append([row[column] for column in self._columns])
+                rows.append([round(at_sample / self._rate_hz, 3), *map(_mean, zip(*self._recent, strict=True))])
+            self._send(
+                "sound",
+                {
+                    "at_s": round(samples_seen / self._rate_hz, 3),
+                    "level": level_dbfs(block),
+                    "scores": rows,
+                    "frames": base64.b64encode(self._shades(frames)).decode(),
+                },
+            )
+
+    def _shades(self, frames: NDArray[np.float32]) -> bytes:
+        deviations = self._manifest.normalisation.apply(frames) / SHOWN_DEVIATIONS
+        return np.clip(np.rint(127.5 + 127.5 * deviations), 0, 255).astype(np.uint8).tobytes()
+
+    def _send(self, kind: str, content: Mapping[str, object]) -> None:
+        message = _message(kind, content)
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.send(message)
+
+
+def level_dbfs(block: NDArray[np.int16]) -> float:
+    """Root mean square of a block, int16 (n,), in dB below full scale, at least `SILENT_DBFS`."""
+    power = float(np.mean(np.square(block, dtype=np.float64))) if len(block) else 0.0
+    return round(max(SILENT_DBFS, 10 * math.log10(power / FULL_SCALE**2)), 1) if power else SILENT_DBFS
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4)
+
+
+def _message(kind: str, content: Mapping[str, object]) -> bytes:
+    """A server-sent event: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+    return f"event: {kind}\ndata: {json.dumps(content)}\n\n".encode()

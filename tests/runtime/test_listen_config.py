@@ -1,0 +1,200 @@
+"""``--config``: everything the options can say, checked; read again on SIGHUP; and the service manager is told."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.listen import cli as listen_cli
+from kwspot.runtime.listen.config import NOT_IN_A_FILE, arguments
+from kwspot.runtime.sinks.systemd import ServiceManager
+
+
+def read(tmp_path: Path, text: str, *argv: str) -> argparse.Namespace:
+    (tmp_path / "kwspot.toml").write_text(text)
+    return arguments(listen_cli._parser(), ["--config", str(tmp_path / "kwspot.toml"), *argv])
+
+
+def test_every_option_can_be_said_in_a_file_as_on_the_command_line(tmp_path):
+    """One value for each option that there is; what the command line makes of it, the file gives too."""
+    for action in listen_cli._parser()._actions:
+        if action.dest in NOT_IN_A_FILE:
+            continue
+        key = action.dest.replace("_", "-")
+        if action.nargs == 0:
+            words, value = [], True
+        elif isinstance(action, argparse._AppendAction):
+            words, value = ["low=0.25"], {"low": 0.25}
+        elif action.nargs in ("+", "*", argparse.REMAINDER):
+            words, value = ["one", "two"], ["one", "two"]
+        else:
+            words = ["7"]
+            value = 7
+        line = words if not action.option_strings else [f"--{key}", *words]
+        text = f"[{key}]\nlow = 0.25\n" if isinstance(value, dict) else f"{key} = {json.dumps(value)}\n"
+        expected = getattr(listen_cli._parser().parse_args(line), action.dest)
+        assert getattr(read(tmp_path, text), action.dest) == expected, key
+
+
+def test_the_command_line_goes_before_the_file(tmp_path):
+    text = 'bundle = "seed"\ndevice = "usb"\nengine = "onnx"\nthreshold = {low = 0.5, high = 0.6}\n'
+    plain = read(tmp_path, text)
+    assert (plain.bundle, plain.device, plain.engine, plain.wav) == ("seed", "usb", "onnx", None)
+    over = read(tmp_path, text, "other.kws", "--wav", "a.wav", "--threshold", "low=0.9")
+    assert (over.bundle, over.device, over.engine, over.wav) == ("other.kws", None, "onnx", ["a.wav"])
+    assert listen_cli._thresholds(over.threshold) == {"low": 0.9, "high": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("treshold = {low = 0.5}", "unknown key 'treshold'; did you mean threshold?"),
+        ("xyzzy = 1", "expected some of bundle, "),
+        ("help = true", "unknown key 'help'"),
+        ("config = 'a'", "unknown key 'config'"),
+        ("stdin = 'yes'", "expected true or false"),
+        ("wav = 'a.wav'", "expected a list of texts"),
+        ("wav = [1]", "expected a list of texts"),
+        ("engine = ['onnx']", "expected NAME"),
+        ("engine = true", "expected NAME"),
+        ("engine = {a = 1}", "is a table"),
+        ("wav = ['a']\ndevice = 'b'", "wav and device exclude each other"),
+        ("engine = ", "expected TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_in_one_line(tmp_path, text, told):
+    with pytest.raises(ConfigError) as error:
+        read(tmp_path, text)
+    assert told in str(error.value)
+    assert "kwspot.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        arguments(listen_cli._parser(), ["--config", str(tmp_path / "none.toml")])
+    with pytest.raises(ConfigError, match="expected TOML"):
+        arguments(listen_cli._parser(), ["--config", str(tmp_path)])
+
+
+class Manager:
+    """What systemd is to a service: a socket that it notifies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self.told: list[str] = []
+
+    def hear(self, seconds: float) -> list[str]:
+        """What is told within a time."""
+        deadline, start = time.monotonic() + seconds, len(self.told)
+        while (left := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                self.told.append(self._socket.recv(4096).decode())
+        return self.told[start:]
+
+    def until(self, text: str, seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while not any(text in told for told in self.told):
+            assert time.monotonic() < deadline, f"never told {text!r}: {self.told}"
+            self.hear(0.1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def manager(tmp_path) -> Iterator[Manager]:
+    manager = Manager(tmp_path)
+    yield manager
+    manager.close()
+
+
+def test_a_sign_of_life_is_given_while_blocks_come_and_not_otherwise(manager, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
+    monkeypatch.setenv("WATCHDOG_USEC", "400000")
+    told = ServiceManager.from_environment()
+    assert told is not None
+    told.put({"event": "start", "source": "microphone", "words": ["low"]})
+    told.watch(None, None, None)
+    told.watch(None, None, None)  # not yet due again
+    assert manager.hear(0.15) == ["READY=1\nSTATUS=listening to microphone for low", "WATCHDOG=1"]
+    told.watch(None, None, None)
+    assert manager.hear(0.15) == ["WATCHDOG=1"]
+    manager.close()
+    told.put({"event": "detection", "label": "low", "score": 0.9})  # nobody there: no harm
+    told.close()
+
+
+def test_without_a_manager_nobody_is_told(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert ServiceManager.from_environment() is None
+
+
+@pytest.fixture
+def service(tmp_path, tiny_bundle, manager) -> Iterator[subprocess.Popen]:
+    """kwspot listen --config as systemd starts it, serving Wyoming clients."""
+    config = tmp_path / "kwspot.toml"
+    config.write_text(f'bundle = "{tiny_bundle.path}"\nwyoming = "tcp://127.0.0.1:0"\n')
+    environment = {**os.environ, "NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000"}
+    environment.pop("WATCHDOG_PID", None)
+    command = [sys.executable, "-m", "kwspot.runtime.cli", "listen", "--config", str(config)]
+    with (tmp_path / "err").open("w") as err, (tmp_path / "out").open("w") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def events(tmp_path: Path) -> list[dict]:
+    return [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+
+
+def test_a_process_that_is_stopped_gives_no_sign_of_life_until_it_goes_on(service, manager):
+    manager.until("READY=1")
+    manager.until("WATCHDOG=1")
+    service.send_signal(signal.SIGSTOP)
+    manager.hear(0.5)
+    assert manager.hear(3) == []
+    service.send_signal(signal.SIGCONT)
+    manager.told.clear()
+    manager.until("WATCHDOG=1")
+
+
+def test_sighup_reads_the_file_again_and_a_wrong_one_changes_nothing(service, manager, tmp_path):
+    def reload(text: str) -> None:
+        (tmp_path / "kwspot.toml").write_text(text)
+        manager.told.clear()
+        service.send_signal(signal.SIGHUP)
+        manager.until("READY=1")
+
+    manager.until("READY=1")
+    good = (tmp_path / "kwspot.toml").read_text()
+    reload(good.replace("tcp://127.0.0.1:0", "tcp://localhost:0"))
+    for wrong in ("wyomin = 1\n", good.replace("tiny.kws", "none.kws")):
+        reload(wrong)
+    assert service.poll() is None
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(60) == 0
+    found = events(tmp_path)
+    assert [event["event"] for event in found] == ["start", "stop"] * 4
+    assert [event["source"].rpartition(":")[0] for event in found[::2]] == [
+        "wyoming tcp://127.0.0.1", *["wyoming tcp://localhost"] * 3,
+    ]  # fmt: skip
+    told = (tmp_path / "err").read_text()
+    assert "unknown key 'wyomin'; did you mean wyoming?; going on with the settings before" in told
+    assert "none.kws" in told

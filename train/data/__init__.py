@@ -1,0 +1,1 @@
+"""Recordings, noise and negatives, and the batches that are made of them."""

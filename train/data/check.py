@@ -1,0 +1,205 @@
+"""What a data folder holds, and everything that is wrong in it: `kwspot data check`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder
+from kwspot.runtime.audio.sound_file import read_frames
+from kwspot.runtime.errors import RecordingError
+from kwspot.runtime.features.clipping import CLIPPED_RUN, CLIPPED_SAMPLES, samples_at_full_scale
+from kwspot.runtime.features.spec import INT16_FULL_SCALE
+
+SILENT_BELOW_DBFS = -60.0
+
+RULES = {
+    "unreadable": "the system does not let it be read",
+    "not sound": "not a format that libsndfile knows",
+    "corrupt": "begins as sound but cannot be decoded, or has NaN or infinite samples",
+    "truncated": "fewer samples than the header promises",
+    "empty": "no samples",
+    "silent": f"no sample reaches {SILENT_BELOW_DBFS:.0f} dBFS",
+    "clipped": f"{CLIPPED_SAMPLES} samples or more at full scale in runs of {CLIPPED_RUN} or more",
+    "duplicated": "the very same samples as another clip",
+    "two parts": "a clip or speaker in more than one part: what is measured would have been trained on",
+    "missing": "in a list, but no such file",
+    "left out": "not a recording by its name, in a place for recordings",
+}
+"""Kind of fault → what it means, in the order of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong: its kind (of `RULES`), the path below the folder (or the speaker), and what was seen."""
+
+    kind: str
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How much there is; `hours` only of clips that can be read."""
+
+    clips: int
+    speakers: int
+    hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All about a folder: (word, part) → count, part → count, noise files, faults."""
+
+    folder: Path
+    words: dict[tuple[str, str], Count]
+    parts: dict[str, Count]
+    noise: Count
+    faults: list[Fault]
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    seconds: float
+    digest: bytes  # of the samples; empty if the file cannot be read or is silent
+    kind: str
+    detail: str
+
+
+def examine(folder: DataFolder) -> Report:
+    """Read every recording of a folder and count, measure and compare them; nothing is raised over a bad file."""
+    clips = folder.every_clip
+    paths = [clip.path for clip in clips] + list(folder.noise_files)
+    # One after the other: threads were measured to be slower, the files are so small.
+    examined = {path: _examine_file(path) for path in paths}
+    groups: dict[tuple[str, str], list[Clip]] = {(word, part): [] for word in folder.words for part in PARTS}
+    for clip in clips:
+        groups[clip.word, clip.part].append(clip)
+
+    faults = [
+        Fault(seen.kind, _shown(path.relative_to(folder.root)), seen.detail)
+        for path, seen in examined.items()
+        if seen.kind
+    ]
+    faults += _duplicates(folder.root, examined)
+    faults += [Fault("two parts", _shown(name), reason) for name, reason in folder.conflicts]
+    faults += [Fault("missing", _shown(name), "named in a list") for name in folder.listed_but_missing]
+    faults += _left_out(folder)
+    order = list(RULES)
+    return Report(
+        folder.root,
+        {group: _count(members, examined) for group, members in groups.items()},
+        {part: _count([clip for clip in clips if clip.part == part], examined) for part in PARTS},
+        Count(len(folder.noise_files), 0, sum(examined[path].seconds for path in folder.noise_files) / 3600),
+        sorted(faults, key=lambda fault: (order.index(fault.kind), fault.path)),
+    )
+
+
+def _examine_file(path: Path) -> _Examined:
+    try:
+        frames, rate_hz = read_frames(path)
+    except RecordingError as error:
+        return _Examined(0.0, b"", error.fault, _shown(str(error)))
+    seconds = len(frames) / rate_hz
+    full = INT16_FULL_SCALE if frames.dtype == np.int16 else 1.0
+    # In float64, for int16 has no +32768.
+    peak = max(float(frames.max()), -float(frames.min())) / full
+    if peak < 10 ** (SILENT_BELOW_DBFS / 20):
+        seen = "all samples are zero" if peak == 0 else f"its peak is {20 * np.log10(peak):.0f} dBFS"
+        return _Examined(seconds, b"", "silent", seen)
+    digest = hashlib.blake2b(frames.tobytes(), digest_size=16, salt=rate_hz.to_bytes(4, "little")).digest()
+    clipped = samples_at_full_scale(frames, full) if peak >= 1 - 1 / INT16_FULL_SCALE else 0
+    if clipped >= CLIPPED_SAMPLES:
+        return _Examined(seconds, digest, "clipped", f"{clipped} samples at full scale")
+    return _Examined(seconds, digest, "", "")
+
+
+def _duplicates(root: Path, examined: dict[Path, _Examined]) -> Iterator[Fault]:
+    first: dict[bytes, Path] = {}
+    for path, seen in examined.items():
+        if seen.digest and (original := first.setdefault(seen.digest, path)) != path:
+            yield Fault("duplicated", _shown(path.relative_to(root)), f"same as {_shown(original.relative_to(root))}")
+
+
+def _left_out(folder: DataFolder) -> Iterator[Fault]:
+    """What lies in word folders and is not taken for a recording; hidden files are nobody's business."""
+    for word in folder.word_folders:
+        for entry in os.scandir(folder.root / word):
+            name = f"{word}/{entry.name}"
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield Fault("left out", _shown(name), "a folder inside a word's folder")
+            elif Path(entry.name).suffix.lower() not in SOUND_EXTENSIONS:
+                yield Fault("left out", _shown(name), "not the name of a sound file")
+        if word not in folder.words:
+            yield Fault("left out", _shown(word), "a folder without recordings")
+
+
+def _count(clips: list[Clip], examined: dict[Path, _Examined]) -> Count:
+    seconds = sum(examined[clip.path].seconds for clip in clips)
+    return Count(len(clips), len({clip.speaker for clip in clips}), seconds / 3600)
+
+
+def _shown(name: str | Path) -> str:
+    """A name that can be printed, whatever bytes it has."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def as_text(report: Report) -> str:
+    """The table and the one list of faults, for people."""
+    words = list(dict.fromkeys(word for word, _ in report.words))
+    width = max(len(word) for word in [*words, "all words"])
+    lines = [
+        _shown(report.folder),
+        "",
+        " ".join([" " * width, *(f"{part:>24}" for part in PARTS)]).rstrip(),
+        " ".join(["word".ljust(width), *("   clips speakers  hours" for _ in PARTS)]),
+    ]
+
+    def row(title: str, counts: list[Count]) -> str:
+        return " ".join([title.ljust(width), *(f"{c.clips:8} {c.speakers:8} {c.hours:6.3f}" for c in counts)])
+
+    lines += [row(_shown(word), [report.words[word, part] for part in PARTS]) for word in words]
+    lines += [row("all words", [report.parts[part] for part in PARTS])]
+    lines += ["", f"background noise: {report.noise.clips} files, {report.noise.hours:.3f} hours", ""]
+    if not report.faults:
+        return "\n".join([*lines, "Nothing wrong was found."])
+    lines.append(f"Found {len(report.faults)}:")
+    for kind, rule in RULES.items():
+        found = [fault for fault in report.faults if fault.kind == kind]
+        if found:
+            lines.append(f"{kind} ({rule}): {len(found)}")
+            lines += [f"  {fault.path}: {fault.detail}" for fault in found]
+    return "\n".join(lines)
+
+
+def as_json(report: Report) -> str:
+    """The same as JSON, schema ``kwspot.data-check/1``."""
+
+    def numbers(count: Count) -> dict[str, float]:
+        return {"clips": count.clips, "speakers": count.speakers, "hours": round(count.hours, 6)}
+
+    words: dict[str, dict[str, Any]] = {}
+    for (word, part), count in report.words.items():
+        words.setdefault(_shown(word), {})[part] = numbers(count)
+    return json.dumps(
+        {
+            "schema": "kwspot.data-check/1",
+            "folder": _shown(report.folder),
+            "words": words,
+            "parts": {part: numbers(count) for part, count in report.parts.items()},
+            "noise": {"files": report.noise.clips, "hours": round(report.noise.hours, 6)},
+            "faults": [{"kind": f.kind, "path": f.path, "detail": f.detail} for f in report.faults],
+        },
+        indent=2,
+        ensure_ascii=False,
+    )

@@ -1,0 +1,136 @@
+"""`kwspot data`: Google's recordings, what a folder of recordings holds, and words from a synthesiser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `kwspot data fetch`, `check`, `synth` or `left-out`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="kwspot data", description="Folders of recordings, a folder for each word.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    fetch = commands.add_parser(
+        "fetch",
+        help="download Google's Speech Commands",
+        description="Downloads the recordings and Google's separate 12-class test set (2.5 GB; version 1: 1.6 GB), "
+        "checks their SHA-256 and unpacks them into DIR/speech_commands_v2 and DIR/speech_commands_test_set_v2. "
+        "If it breaks off, the same command goes on where it stopped. Licence of the recordings: CC BY 4.0.",
+    )
+    fetch.add_argument("dataset", choices=["speech-commands"])
+    fetch.add_argument("--version", type=int, choices=[1, 2], default=2, help="30 words, or 35 (default 2)")
+    fetch.add_argument("--to", metavar="DIR", type=Path, required=True, help="the folder to download and unpack in")
+    fetch.add_argument(
+        "--test-set",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="the 12-class test set too (default) or not",
+    )
+    fetch.add_argument("--keep-archives", action="store_true", help="keep the downloaded archives in DIR")
+    fetch.add_argument(
+        "--overwrite", action="store_true", help="download and unpack anew, over what this command made before"
+    )
+
+    check = commands.add_parser(
+        "check",
+        help="report what a folder holds and all that is wrong in it",
+        description="Counts clips, speakers and hours per word and part, and lists what is corrupt, truncated, empty, "
+        "clipped, silent, duplicated, no sound, or of a speaker in two parts. Nothing is changed.",
+    )
+    check.add_argument("folder", metavar="DIR", type=Path, help="<word>/<speaker>_nohash_<n>.wav below it")
+    check.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output, then no table")
+
+    synth = commands.add_parser(
+        "synth",
+        help="make a data folder of words spoken by espeak-ng",
+        description="Speaks words in many voices (accents, variants, rates, pitches), each voice a speaker, and adds "
+        "background noise: something to train on before anything is recorded.",
+    )
+    synth.add_argument("words", metavar="WORD", nargs="+", help="a word, or a phrase in quotes")
+    synth.add_argument("--to", metavar="DIR", type=Path, required=True, help="the data folder to make")
+    synth.add_argument("--per-word", metavar="N", type=int, default=100, help="clips of each word (default 100)")
+    synth.add_argument("--voices", metavar="N", type=int, help="how many speakers (default: one for each clip)")
+    synth.add_argument("--seed", metavar="S", type=int, default=1, help="another seed, other voices (default 1)")
+    synth.add_argument("--overwrite", action="store_true", help="replace DIR if it was made by this command")
+
+    left_out = commands.add_parser(
+        "left-out",
+        help="make a test folder of what a training leaves out",
+        description="Writes what a configuration leaves out of training by leave_out, leave_out_speech and "
+        "leave_out_noise, a folder for each source, and left-out noise at each level from -90 to -10 dBFS: "
+        "python -m kwspot.benchmarks.experiments.held_out scores a bundle on them.",
+    )
+    left_out.add_argument("--data", metavar="DIR", type=Path, required=True, help="the recordings of the training")
+    how = left_out.add_mutually_exclusive_group(required=True)
+    how.add_argument("--preset", metavar="NAME", help="such as commands-left-out")
+    how.add_argument("--config", metavar="FILE", type=Path, help="a TOML file of your own")
+    left_out.add_argument("--to", metavar="DIR", type=Path, required=True, help="the folder to make")
+
+    args = parser.parse_args(argv)
+    return {"fetch": _fetch, "check": _check, "synth": _synth, "left-out": _left_out}[args.command](args)
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from kwspot.train.data.fetch import fetch_speech_commands
+
+    fetch_speech_commands(
+        args.to,
+        args.version,
+        test_set=args.test_set,
+        keep_archives=args.keep_archives,
+        overwrite=args.overwrite,
+    )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from kwspot.runtime.audio.recordings import DataFolder
+    from kwspot.train.data.check import as_json, as_text, examine
+
+    report = examine(DataFolder(args.folder))
+    if args.json == "-":
+        print(as_json(report))
+        return 0
+    if args.json:
+        from kwspot.runtime.files import whole_file
+
+        with whole_file(args.json) as path:
+            path.write_text(as_json(report) + "\n", encoding="utf-8")
+    print(as_text(report))
+    return 0
+
+
+def _left_out(args: argparse.Namespace) -> int:
+    from kwspot.runtime.audio.recordings import DataFolder
+    from kwspot.train.config.config import load_config, load_preset
+    from kwspot.train.data.held_out_folder import write_left_out
+
+    config = load_preset(args.preset) if args.preset else load_config(args.config)
+    counts = write_left_out(DataFolder(args.data), config, args.to)
+    print(f"{args.to}: {sum(counts.values())} clips of {len(counts)} sources", file=sys.stderr)
+    return 0
+
+
+def _synth(args: argparse.Namespace) -> int:
+    from kwspot.runtime.errors import ConfigError
+    from kwspot.train.data.synth_folder import write_synthetic_folder
+
+    if args.seed < 0:
+        raise ConfigError(f"--seed is {args.seed}; expected 0 or more: choose another")
+    voice_count = args.per_word if args.voices is None else args.voices
+    write_synthetic_folder(
+        args.to,
+        args.words,
+        clips_per_word=args.per_word,
+        voice_count=voice_count,
+        seed=args.seed,
+        overwrite=args.overwrite,
+    )
+    print(
+        f"{args.to}: {args.per_word} clips of each of {len(args.words)} words, spoken by {voice_count} voices",
+        file=sys.stderr,
+    )
+    return 0

@@ -1,0 +1,144 @@
+"""A test folder of all that a configuration leaves out of training: words, speech, spoken words, noise at each level.
+
+::
+
+    TO/<source>/<word>/<name>.wav    a data folder for each source, all clips as long as training's
+    TO/left_out.json                 how it was made
+
+The sources are ``words`` (the words to be heard, of the validation part),
+``trained`` (other words of training, of the validation part, to compare with),
+``frequent`` and ``rare`` (left-out words of the data folder), ``speech-<folder>``
+(left-out recordings cut at word length), ``spoken`` (left-out words by
+espeak-ng), and ``silence`` with its level in dBFS or ``zeros``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.files import whole_folder
+from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE
+from kwspot.train.config.config import Config
+from kwspot.train.data.clips import labels_of
+from kwspot.train.data.held_out import noise_recordings, speech_recordings
+from kwspot.train.data.negatives import speech_clips, spoken_clips, unlike
+from kwspot.train.data.noise import NoiseBank, at_level
+
+RECIPE_FILE = "left_out.json"
+LEVELS_DBFS = tuple(range(-90, 0, 10))
+
+# A word with fewer recordings than this is rare.
+_FREQUENT = 100
+_MOST_OF_A_SOURCE = 1000
+_MOST_OF_SILENCE = 300
+_VOICES_A_WORD = 12
+
+Sounds = list[tuple[str, str, NDArray[np.int16]]]
+"""Word, name of the file without its ending, sound."""
+
+_T = TypeVar("_T")
+
+
+def write_left_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 1) -> dict[str, int]:
+    """Write the test folder whole; returns source → clips.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration leaves nothing out.
+    DataFolderError
+        If `to` is there already.
+    """
+    if to.exists():
+        raise DataFolderError(f"{to} exists; expected a new folder: choose another or remove it")
+    unknown = config.unknown
+    if not (unknown.leave_out or unknown.leave_out_speech or config.data.leave_out_noise):
+        raise ConfigError("this configuration leaves nothing out; expected leave_out in [unknown], or leave_out_noise")
+    import soundfile
+
+    counts = {}
+    with whole_folder(to) as new:
+        for source, sounds in _sources(folder, config, seed):
+            for word, name, samples in sounds:
+                path = new / source / word / f"{name}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, samples, config.features.sample_rate_hz, subtype="PCM_16")
+            counts[source] = len(sounds)
+            print(f"{source}: {len(sounds)} clips", file=sys.stderr, flush=True)
+        tables = config.to_dict()
+        recipe = {"schema": "kwspot.left-out/1", "seed": seed, "clips": counts, "unknown": tables["unknown"]}
+        recipe["leave_out_noise"] = list(config.data.leave_out_noise)
+        (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    return counts
+
+
+def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
+    labels = labels_of(folder, config)
+    words = [label for label in labels if label not in BACKGROUND_LABELS]
+    left_out = config.unknown.leave_out
+    number = Counter(clip.word for clip in folder.every_clip)
+    trained = [word for word in folder.words if word not in (*words, *left_out, SILENCE)]
+    parts: dict[str, list[Clip]] = {
+        "words": folder.clips("validation", words),
+        "trained": folder.clips("validation", trained) if trained else [],
+        # Of words that training never had, every part is a test.
+        "frequent": [clip for clip in folder.clips("all") if clip.word in left_out and number[clip.word] >= _FREQUENT],
+        "rare": [clip for clip in folder.clips("all") if clip.word in left_out and number[clip.word] < _FREQUENT],
+    }
+    rate_hz, length = config.features.sample_rate_hz, config.clip_samples
+    made: list[tuple[str, Sounds]] = []
+    for k, (source, clips) in enumerate(parts.items()):
+        chosen = _drawn(clips, _MOST_OF_A_SOURCE, np.random.default_rng([seed, 1, k]))
+        sounds = [(clip.word, clip.path.stem, fit_length(read_sound(clip.path, rate_hz), length)) for clip in chosen]
+        made.append((source, sounds))
+    for k, group in enumerate(speech_recordings(folder.root, config)[1]):
+        if not group.paths:
+            continue
+        rng = np.random.default_rng([seed, 2, k])
+        pieces = _drawn(speech_clips([group], length, rate_hz, rng), _MOST_OF_A_SOURCE, rng)
+        made.append((f"speech-{group.root.name}", [("speech", f"piece{n:04}", p) for n, p in enumerate(pieces)]))
+    if left_out:
+        said = unlike(left_out, words)
+        # Other drawn voices than training's; espeak-ng's timbre is one, so this is the easiest of the sources.
+        spoken = spoken_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
+        names = [(word, f"voice{n:02}") for word in said for n in range(_VOICES_A_WORD)]
+        made.append(("spoken", [(word, name, sound) for (word, name), sound in zip(names, spoken, strict=True)]))
+    return [(source, sounds) for source, sounds in [*made, *_silence(folder, config, seed)] if sounds]
+
+
+def _silence(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
+    """Drawn pieces of the left-out noise, the same ones at each level, and one of zeros."""
+    rate_hz, length = config.features.sample_rate_hz, config.clip_samples
+    paths = [path for group in noise_recordings(folder, config)[1] for path in group.paths]
+    if not paths:
+        return []
+    rng = np.random.default_rng([seed, 4])
+    each = max(1, _MOST_OF_SILENCE // len(paths))
+    pieces: Sounds = []
+    for path in paths:
+        bank = NoiseBank(((read_sound(path, rate_hz),),))
+        crops = (bank.crop(rng, length) for _ in range(each * 20))
+        # A recording may hold digital silence; that has no level, and its own source.
+        heard = (crop for crop in crops if crop.any())
+        name = f"{path.parent.name.strip('_')}-{path.stem}"
+        pieces += [(SILENCE, f"{name}_{n:02}", crop) for n, crop in enumerate(itertools.islice(heard, each))]
+    levels: list[tuple[str, Sounds]] = [
+        (f"silence{level}dBFS", [(word, name, at_level(crop, level)) for word, name, crop in pieces])
+        for level in LEVELS_DBFS
+    ]
+    return [*levels, ("silence-zeros", [(SILENCE, "zeros", np.zeros(length, np.int16))])]
+
+
+def _drawn(items: Sequence[_T], most: int, rng: np.random.Generator) -> list[_T]:
+    return [items[k] for k in sorted(rng.permutation(len(items))[:most])]

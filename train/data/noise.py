@@ -1,0 +1,79 @@
+"""Noise to mix into clips and to cut silence from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.sound_file import to_int16
+from kwspot.runtime.features.spec import INT16_FULL_SCALE
+
+# Files are split by time, so that what is validated on was never trained on.
+TRAIN_SHARE = 0.8
+
+# `_silence_`: one in ten is digital silence; the rest lies between a quiet room and a loud one.
+_ZEROS_SHARE = 0.1
+_SILENCE_DBFS = (-90.0, -10.0)
+
+_MADE_SECONDS = 20
+_MADE_DBFS = -23.0
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseBank:
+    """Kinds of noise, each some stretches, int16 (n,), n > 0."""
+
+    kinds: tuple[tuple[NDArray[np.int16], ...], ...]
+
+    def crop(self, rng: np.random.Generator, length: int) -> NDArray[np.int16]:
+        """`length` samples from a drawn place of a drawn piece of a drawn kind; a shorter piece is repeated."""
+        pieces = self.kinds[rng.integers(len(self.kinds))] if len(self.kinds) > 1 else self.kinds[0]
+        piece = pieces[rng.integers(len(pieces))]
+        start = int(rng.integers(max(1, len(piece) - length + 1)))
+        return np.take(piece, np.arange(start, start + length), mode="wrap")
+
+    def silence(self, rng: np.random.Generator, length: int) -> NDArray[np.int16]:
+        """An example of "nothing said": noise of a drawn level, or zeros."""
+        zeros = rng.random() < _ZEROS_SHARE
+        level_dbfs = rng.uniform(*_SILENCE_DBFS)
+        crop = self.crop(rng, length)
+        return np.zeros(length, np.int16) if zeros else at_level(crop, level_dbfs)
+
+
+def at_level(samples: NDArray[np.int16], dbfs: float) -> NDArray[np.int16]:
+    """Sound as loud as asked, its root mean square in decibels of full scale; zeros stay zeros."""
+    sound = samples / INT16_FULL_SCALE
+    loudness = rms(sound)
+    return samples if loudness == 0 else to_int16(sound * (10 ** (dbfs / 20) / loudness))
+
+
+def rms(samples: NDArray[np.floating]) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def split_by_time(kinds: Sequence[Sequence[NDArray[np.int16]]]) -> tuple[NoiseBank, NoiseBank]:
+    """The first part of each recording for training, the rest for validation."""
+    cut = [[np.split(recording, [round(len(recording) * TRAIN_SHARE)]) for recording in kind] for kind in kinds]
+    banks = [NoiseBank(tuple(tuple(pair[part] for pair in kind if len(pair[part])) for kind in cut)) for part in (0, 1)]
+    return banks[0], banks[1]
+
+
+def made_noise(rate_hz: int, seed: int) -> list[NDArray[np.int16]]:
+    """White, pink and brown noise, for a folder that brings none: int16 (n,) each.
+
+    The spectrum of Gaussian noise is scaled by f**(-β/2), β = 0, 1, 2.
+    """
+    rng = np.random.default_rng([seed, 0x6E6F697365])  # a stream of its own
+    length = _MADE_SECONDS * rate_hz
+    frequency = np.fft.rfftfreq(length, 1 / rate_hz)
+    # Below 20 Hz brown noise would be all rumble.
+    frequency = np.maximum(frequency, 20.0)
+    made = []
+    for beta in (0, 1, 2):
+        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * frequency ** (-beta / 2), length)
+        made.append(to_int16(noise * (10 ** (_MADE_DBFS / 20) / rms(noise))))
+    return made

@@ -1,0 +1,1 @@
+"""What answered one question once; run as modules, not installed."""

@@ -1,0 +1,1 @@
+"""A training from a data folder to a run folder."""

@@ -1,0 +1,270 @@
+"""One training from a data folder to a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.errors import RunError
+from kwspot.runtime.features.normalise import Normalisation
+from kwspot.runtime.files import whole_file
+from kwspot.train.backend import make_deterministic, tensorflow
+from kwspot.train.config.config import Config
+from kwspot.train.config.toml_table import differences
+from kwspot.train.data.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
+from kwspot.train.data.pipeline import Frames, features_of, fixed_examples, training_examples
+from kwspot.train.fit import run_writer as run_folder
+from kwspot.train.fit.event_files import EventFiles
+from kwspot.train.fit.loop import Course, Examples, compiled, fit, scores_of
+from kwspot.train.fit.macs import Cost, cost
+from kwspot.train.fit.pretrained import Start, load_into
+from kwspot.train.fit.time_spent import time_spent, told
+from kwspot.train.models.registry import export_form, training_form
+
+# TensorFlow is asked itself: its distribution has several names.
+_PACKAGES = ("kwspot", "keras", "numpy", "soundfile", "soxr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a model is to learn: made from recordings, trained on by :func:`train`.
+
+    `resolved` is what ``config.toml`` will say, `gallery` a clip of each label
+    to draw (int16), or nothing.
+    """
+
+    config: Config
+    labels: tuple[str, ...]
+    frames: int
+    coefficients: int
+    examples: Examples
+    validation: tuple[Frames, NDArray[np.float32]]
+    resolved: Mapping[str, Any]
+    gallery: Mapping[str, NDArray[np.int16]]
+
+
+def prepare(folder: DataFolder, config: Config, preset: str, *, normalisation: Normalisation | None = None) -> Lesson:
+    """Read the recordings and make examples of them; the mean and deviation of the features are measured here,
+    unless they are given, as for weights that were trained behind others."""
+    labels_of(folder, config)  # the user's mistakes before minutes of reading
+    train, validation = load_clips(folder, config)
+    if noise_kind(folder, config) == "made":
+        print(f"{folder.root} has no _background_noise_: noise to mix in is made (white, pink, brown)", file=sys.stderr)
+    spec = config.features
+    if normalisation is None:
+        clean = features_of(train.samples, spec)  # (N, T, C)
+        normalisation = Normalisation.from_frames(clean.reshape(-1, spec.coefficients))
+    validated = fixed_examples(validation, config, normalisation)
+    data = {
+        "folder": str(folder.root.resolve()),
+        **config.to_dict()["data"],
+        "words": [label for label in train.labels if not label.startswith("_")],
+        "noise": noise_kind(folder, config),
+        "counts": {"train": train.counts, "validation": validation.counts},
+    }
+    resolved = {
+        "protocol": run_folder.PROTOCOL,
+        "preset": preset,
+        "labels": list(train.labels),
+        "calibration": calibration_clips(train, config.training.seed),
+        **config.to_dict(),
+        "data": data,
+        "normalisation": normalisation.to_dict(),
+        "versions": versions(),
+    }
+    return Lesson(
+        config=config,
+        labels=train.labels,
+        frames=config.frames,
+        coefficients=spec.coefficients,
+        examples=training_examples(train, config, normalisation),
+        validation=(validated.frames, validated.targets),
+        resolved=resolved,
+        gallery=_one_of_each(train),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A model to train; ``kept`` makes of it the one of fixed length that the run keeps."""
+
+    trained: Any
+    kept: Callable[[Any], Any]
+
+
+def fresh(lesson: Lesson) -> Network:
+    """The model of the configuration, with fresh weights."""
+    model, labels = lesson.config.model, len(lesson.labels)
+    return Network(
+        trained=training_form(model.name, lesson.frames, lesson.coefficients, labels, **model.options),
+        kept=lambda trained: export_form(trained, model.name, lesson.frames, labels, **model.options),
+    )
+
+
+def started(lesson: Lesson, name: str, start: Start) -> tuple[Lesson, Callable[[Lesson], Network]]:
+    """The lesson with a note of the weights it begins with, and what makes the model with them where they fit."""
+
+    def network_of(lesson: Lesson) -> Network:
+        network = fresh(lesson)
+        kept_fresh = load_into(network.trained, start)
+        print(f"begins with the weights of {name}, but for {', '.join(kept_fresh) or 'none'}", file=sys.stderr)
+        return network
+
+    resolved = {**lesson.resolved, "start": {"from": name, "sha256": start.sha256}}
+    return dataclasses.replace(lesson, resolved=resolved), network_of
+
+
+def train(
+    lesson: Lesson,
+    run: Path,
+    *,
+    network_of: Callable[[Lesson], Network] = fresh,
+    resume: bool = False,
+    overwrite: bool = False,
+    tensorboard: bool = False,
+) -> Course:
+    """Train, and leave a run folder.
+
+    After Ctrl-C (``course.interrupted``) it holds the best epoch so far and
+    the checkpoint; if no epoch had ended, there is no folder. A training that
+    diverges leaves the same, and is an error.
+
+    Raises
+    ------
+    RunError
+        If `run` is in the way, cannot be resumed or was made otherwise, or the
+        training diverges.
+    """
+    check_place(run, resume=resume, overwrite=overwrite)
+    if resume:
+        _check_same(run, lesson.resolved)
+    config = lesson.config
+    make_deterministic(config.training.seed)
+    network = network_of(lesson)
+    model = compiled(network.trained, config.training, len(lesson.examples))
+    spent = cost(network.kept(model))
+    print(
+        f"{config.model.name}: {spent.parameters} parameters, {spent.macs} multiply-accumulates per inference; "
+        f"{len(lesson.examples)} examples an epoch, {len(lesson.validation[0])} to validate on",
+        file=sys.stderr,
+    )
+    if not resume:
+        run_folder.clear(run)
+        run.mkdir(parents=True)
+        run_folder.write_run_config(run, lesson.resolved)
+    try:
+        ended = EventFiles(run) if tensorboard else None
+        course = fit(model, lesson.examples, lesson.validation, config.training, run, resume=resume, ended=ended)
+    finally:
+        if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
+            run_folder.clear(run)  # no epoch has ended: nothing to keep
+    if course.best_epoch:
+        _write_artefacts(run, network.kept(model), lesson, course, spent)
+    if course.diverged:
+        left = f"{run} keeps epoch {course.best_epoch}" if course.best_epoch else "no epoch had ended, nothing is kept"
+        raise RunError(f"{course.diverged}; {left}")
+    if course.best_epoch and not course.interrupted:
+        run_folder.clear(run / run_folder.CHECKPOINT_FOLDER)
+    return course
+
+
+def check_place(run: Path, *, resume: bool, overwrite: bool) -> None:
+    """Whether a training may go to `run`; asked before the recordings are read, too."""
+    if not resume:
+        run_folder.check_free(run, overwrite=overwrite)
+        return
+    run_folder.read_run_config(run)  # refuses what is no run folder
+    if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
+        done = (run / run_folder.METRICS_FILE).is_file()
+        state = "has run to its end" if done else "stopped before its first epoch ended"
+        raise RunError(f"{run} {state}, there is nothing to resume; train anew with --overwrite or another --run")
+
+
+def versions() -> dict[str, str]:
+    """Package → version, of what a training depends on."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "tensorflow": str(tensorflow.__version__), **found}
+
+
+def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
+    there = dict(run_folder.read_run_config(run))
+    here = dict(resolved)
+    for other in (there, here):
+        other.pop("versions", None)  # a newer library may go on with old weights
+    changed = differences(there, here)
+    if changed:
+        raise RunError(
+            f"{run} was trained otherwise: {', '.join(changed[:4])}"
+            + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+            + "; resume with the options it was started with, or name another --run"
+        )
+
+
+def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spent: Cost) -> None:
+    from kwspot.train.fit.pictures import draw_confusion, draw_gallery, draw_learning_curves
+
+    with whole_file(run / run_folder.MODEL_FILE) as file:
+        fixed.save(file)
+    frames, targets = lesson.validation
+    truth = targets.argmax(axis=1)
+    heard = scores_of(fixed, frames).argmax(axis=1)
+    confusion = confusion_matrix(truth, heard, len(lesson.labels))
+    best, time = course.best, time_spent(course.history, lesson.examples)
+    print(told(time), file=sys.stderr)
+    run_folder.write_metrics(
+        run,
+        {
+            "best_epoch": course.best_epoch,
+            "epochs_run": course.epochs_run,
+            "epochs": lesson.config.training.epochs,
+            "train_accuracy": best["accuracy"],
+            "train_loss": best["loss"],
+            "validation": {
+                "correct": int(np.trace(confusion)),
+                "total": int(confusion.sum()),
+                "accuracy": float(np.trace(confusion) / confusion.sum()),
+                "loss": best["val_loss"],
+                "per_label": {
+                    label: [int(confusion[k, k]), int(confusion[k].sum())] for k, label in enumerate(lesson.labels)
+                },
+                "confusion": confusion.tolist(),
+            },
+            "parameters": spent.parameters,
+            "macs": spent.macs,
+            "minutes": round(sum(row["seconds"] for row in course.history) / 60, 2),
+            "time": time,
+        },
+    )
+    draw_learning_curves(run, course.history, course.best_epoch)
+    draw_confusion(run, confusion, lesson.labels)
+    if lesson.gallery:
+        draw_gallery(run, lesson.gallery, lesson.config.features)
+
+
+def confusion_matrix(truth: NDArray[np.int64], heard: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """Clips by what was spoken (rows) and heard (columns), int64 (labels, labels)."""
+    counts = np.zeros((labels, labels), np.int64)
+    np.add.at(counts, (truth, heard), 1)
+    return counts
+
+
+def _one_of_each(clips: ClipSet) -> dict[str, NDArray[np.int16]]:
+    """The first clip of each label; of silence a piece of noise."""
+    chosen = {}
+    for k, label in enumerate(clips.labels):
+        found = np.flatnonzero(clips.label_of == k)
+        chosen[label] = (
+            clips.samples[found[0]]
+            if len(found)
+            else clips.noise.silence(np.random.default_rng(0), clips.samples.shape[1])
+        )
+    return chosen

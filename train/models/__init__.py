@@ -1,0 +1,1 @@
+"""The networks, their layers, and batch normalisation folded into them."""

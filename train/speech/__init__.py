@@ -1,0 +1,1 @@
+"""Programs that speak a phrase, their voices, and phrases that sound alike."""

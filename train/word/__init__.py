@@ -1,0 +1,1 @@
+"""`kwspot word`: from a typed phrase to a calibrated bundle."""

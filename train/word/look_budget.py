@@ -1,0 +1,58 @@
+"""From which score on a second look is asked: by what it may cost in an hour of other sound."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.detect.scoring import Scoring
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.engines import open_engine
+from kwspot.runtime.model.verifier import is_due
+
+_MOST_SOUNDS = 1_500
+# What the first network is half sure of is looked at, whatever that costs.
+_HIGHEST = 0.5
+# Half a step of an int8 score.
+_JUST_ABOVE = 1 / 512
+
+
+def gate_for(bundle: Bundle, sounds: Sequence[Path], least: float, most_per_hour: float) -> float:
+    """The lowest gate, from `least` on, by which an hour of sounds without the words is looked at so often at most.
+
+    A network that was trained on a few people's recordings of a word, and on
+    programs, may find something of it in all that people say; one that has
+    heard programs alone needs a low gate.
+
+    Parameters
+    ----------
+    bundle
+        That of the first network; it looks once yet.
+    sounds
+        Files; of many, :data:`_MOST_SOUNDS` evenly chosen ones are heard.
+    """
+    manifest = bundle.manifest
+    rate_hz = manifest.features.sample_rate_hz
+    words = [manifest.labels.index(word) for word in manifest.words]
+    scoring = Scoring(bundle, open_engine(bundle))
+    seconds, peaks = 0.0, []
+    for path in sounds[:: -(-len(sounds) // _MOST_SOUNDS)]:
+        sound = read_sound(path, rate_hz)
+        seconds += len(sound) / rate_hz
+        scoring.reset()
+        peaks += [scores[words].max() for frames_seen, scores in scoring.push(sound) if is_due(manifest, frames_seen)]
+    suspected = np.sort(np.array(peaks, np.float32))[::-1]
+    allowed = int(most_per_hour * seconds / 3600)
+    over = float(suspected[allowed]) if allowed < len(suspected) else 0.0
+    gate = least if over < least else min(over + _JUST_ABOVE, max(least, _HIGHEST))
+    looks, at_least = ((suspected >= start).sum() / seconds * 3600 for start in (gate, least))
+    print(
+        f"second look: from {gate:.3f} on, {looks:,.0f} times in an hour of the sounds kept apart "
+        f"({at_least:,.0f} from {least:g} on)",
+        file=sys.stderr,
+    )
+    return gate

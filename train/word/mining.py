@@ -1,0 +1,69 @@
+"""Hard negatives: what a bundle fires on in sound that holds none of its words, cut out to train on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kwspot.runtime import KeywordSpotter, load_bundle
+from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.train.word.negatives import negative_speaker
+
+_BLOCK = 16_000
+# A second of silence after each sound, so that a word at its end is decided on.
+_TAIL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Mined:
+    """`clips` were found in so much sound; `above` are those that fire at the bundle's own threshold."""
+
+    seconds: float
+    clips: int
+    above: int
+
+    @property
+    def per_hour(self) -> float:
+        """False accepts at the bundle's own threshold."""
+        return 3600 * self.above / max(self.seconds, 1e-9)
+
+
+def mine(
+    bundle_path: Path, sounds: Sequence[Path], target: Path, *, threshold: float, most: int, clip_ms: int, seed: int
+) -> Mined:
+    """Stream sounds through a bundle and write each detection's clip into `target`, the highest scores if too many.
+
+    A clip ends where the detection does, and is what the network saw, so that a
+    training sees the mistake itself.
+    """
+    bundle = load_bundle(bundle_path)
+    manifest = bundle.manifest
+    rate_hz = manifest.features.sample_rate_hz
+    spotter = KeywordSpotter(bundle, thresholds=dict.fromkeys(manifest.words, threshold))
+    length = clip_ms * rate_hz // 1000
+    found: list[tuple[float, int, str, NDArray[np.int16]]] = []
+    seconds, above = 0.0, 0
+    order = np.random.default_rng([seed, 0x3E]).permutation(len(sounds))
+    for number, k in enumerate(order, 1):
+        sound = read_sound(sounds[k], rate_hz)
+        seconds += len(sound) / rate_hz
+        stream = np.concatenate([sound, np.zeros(round(_TAIL_S * rate_hz), np.int16)])
+        spotter.reset()
+        for start in range(0, len(stream), _BLOCK):
+            for detection in spotter.push(stream[start : start + _BLOCK]):
+                end = min(detection.at_sample, len(stream))
+                clip = stream[max(0, end - length) : end]
+                own = manifest.decision.thresholds.get(detection.label, manifest.decision.default_threshold)
+                above += detection.score >= own
+                found.append((detection.score, len(found), negative_speaker(sounds[k]), clip))
+        if number % 500 == 0:
+            print(f"mined {number} of {len(sounds)} sounds, {len(found)} found", file=sys.stderr, flush=True)
+    for _, number, speaker, clip in sorted(found, key=lambda entry: (-entry[0], entry[1]))[:most]:
+        write_wav(target / f"mined-{speaker}_nohash_{number}.wav", clip, rate_hz)
+    return Mined(seconds, len(found), above)
