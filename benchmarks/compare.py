@@ -123,8 +123,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
         runs = {(run["engine"], run["precision"]): run for run in new["runs"]}
         noise = {m: max(r.get("noise", {}).get(m, math.nan) for r in (old, new)) for m in MEASURES}
         for run in old["runs"]:
-            twin = runs.get((run["engine"], run["precision"]))
-            found += [] if twin is None else [_latency(run, twin, measure, noise[measure]) for measure in MEASURES]
+            paired = runs.get((run["engine"], run["precision"]))
+            found += [] if paired is None else [_latency(run, paired, measure, noise[measure]) for measure in MEASURES]
     return found
 
 

@@ -47,7 +47,6 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def manifest_of(
-    target: Path,
     run: Run,
     converted: Converted,
     files: Mapping[str, ModelFile],
@@ -56,7 +55,6 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of a bundle whose accuracy and golden vectors are not known yet."""
     return Manifest(
-        name=target.name.removesuffix(".kws"),
         kind="stream" if converted.states else "window",
         features=run.features,
         normalisation=run.normalisation,

@@ -32,7 +32,7 @@ def write_c_array(bundle: Bundle, folder: Path) -> list[Path]:
     OSError
         If it cannot be written.
     """
-    name = re.sub(r"\W", "_", bundle.manifest.name).lower()
+    name = re.sub(r"\W", "_", bundle.name).lower()
     name = name if name[:1].isalpha() else f"kws_{name}"
     model = bundle.model_bytes("int8-tflite")
     paths = [folder / f"{name}_model.h", folder / f"{name}_model.c"]
@@ -125,7 +125,7 @@ extern const {name}_state {name}_states[{upper}_STATES];
         else ""
     )
     return f"""\
-/* {manifest.name}: hears {", ".join(manifest.words)}. Written by kwspot export; do not edit.
+/* {bundle.name}: hears {", ".join(manifest.words)}. Written by kwspot export; do not edit.
    bundle {bundle.hash}
    data: {manifest.data_licence.replace("*/", "* /")}
 

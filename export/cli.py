@@ -139,7 +139,7 @@ def export_run(
         hop_frames=hop_frames if streaming else None,
     )
     files = describe(converted.models, converted.states)
-    manifest = manifest_of(target, run, converted, files, inference_hop_frames=hop_frames)
+    manifest = manifest_of(run, converted, files, inference_hop_frames=hop_frames)
     if streaming:
         stream = clip_stream(paths, run, STREAM_MINUTES)
         parity: Parity = check_stream_parity(manifest, converted, clips, truth, stream)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.export.requantised_additions import with_exact_additions
+from kwspot.export.requantised_additions import requantise_additions
 from kwspot.export.step import FRAMES, SCORES, StepModel, step_model
 from kwspot.export.step_calibration import steps_along
 from kwspot.runtime.errors import ExportError
@@ -144,7 +144,7 @@ def _int8_tflite(model: Any, examples: Callable[[], Iterator[dict[str, NDArray[n
     # Only int8 kernels: what has none is an error, not a float island in the graph.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    return with_exact_additions(bytes(converter.convert()))
+    return requantise_additions(bytes(converter.convert()))
 
 
 def _plainly_named(tflite: bytes) -> bytes:

@@ -26,7 +26,7 @@ WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operations with a bias in steps of the input's scale times the weights'."""
 
 
-def with_exact_additions(tflite: bytes) -> bytes:
+def requantise_additions(tflite: bytes) -> bytes:
     """An int8 TFLite model with the scales of its additions moved by less than a thousandth of their outputs'."""
     from tensorflow.lite.tools import flatbuffer_utils
 

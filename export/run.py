@@ -94,7 +94,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     Raises
     ------
     RunError
-        If it is missing, unfinished, of the protocol ``"seed"``, or says what does not fit.
+        If it is missing, unfinished, of the protocol ``"tutorial"``, or says what does not fit.
     """
     path = Path(path)
     if not (path / CONFIG_FILE).is_file():

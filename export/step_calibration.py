@@ -51,5 +51,5 @@ def steps_along(
             interpreter.invoke()
             if number * hop >= length:  # the states before are still those of no sound at all
                 yield dict(tensors)
-            for state, twin in states:
-                tensors[state] = interpreter.get_tensor(outputs[twin])[:, -tensors[state].shape[1] :]
+            for state, paired in states:
+                tensors[state] = interpreter.get_tensor(outputs[paired])[:, -tensors[state].shape[1] :]

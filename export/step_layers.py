@@ -88,13 +88,13 @@ def _weighted(layer: Any, kind: str, changes: dict[str, Any], shape: tuple[int, 
 
     def build(tensors: Sequence[Any]) -> Any:
         (x,) = tensors
-        twin = getattr(keras.layers, kind).from_config(config)
-        twin.build(x.shape)
+        paired = getattr(keras.layers, kind).from_config(config)
+        paired.build(x.shape)
         weights = layer.get_weights()
         if shape is not None:
             weights[0] = weights[0].reshape(shape)
-        twin.set_weights(weights)
-        return twin(x)
+        paired.set_weights(weights)
+        return paired(x)
 
     return build
 

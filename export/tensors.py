@@ -38,11 +38,11 @@ def describe(models: Mapping[str, bytes], states: Sequence[StatePair] = ()) -> d
         described["int8-onnx"] = dataclasses.replace(
             onnx, inputs=_scaled_like(onnx.inputs, tflite.inputs), outputs=_scaled_like(onnx.outputs, tflite.outputs)
         )
-    for state, twin in zip(tflite.inputs[1:], tflite.outputs[1:], strict=True):
-        if (state.scale, state.zero_point) != (twin.scale, twin.zero_point):
+    for state, paired in zip(tflite.inputs[1:], tflite.outputs[1:], strict=True):
+        if (state.scale, state.zero_point) != (paired.scale, paired.zero_point):
             raise ExportError(
                 f"the state {state.name} has scale {state.scale} and zero point {state.zero_point}, its twin "
-                f"{twin.name} {twin.scale} and {twin.zero_point}; expected the same, or a stream would drift: "
+                f"{paired.name} {paired.scale} and {paired.zero_point}; expected the same, or a stream would drift: "
                 "install the versions of the constraints file"
             )
     return described
@@ -86,6 +86,6 @@ def _scaled_like(tensors: tuple[TensorInfo, ...], model: tuple[TensorInfo, ...])
             "expected the same shapes and types: install the versions of the constraints file"
         )
     return tuple(
-        dataclasses.replace(tensor, scale=twin.scale, zero_point=twin.zero_point)
-        for tensor, twin in zip(tensors, model, strict=True)
+        dataclasses.replace(tensor, scale=paired.scale, zero_point=paired.zero_point)
+        for tensor, paired in zip(tensors, model, strict=True)
     )

@@ -69,7 +69,7 @@ def result(schema: str, bundle: Bundle, content: Mapping[str, Any]) -> dict[str,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(),
-        "bundle": {"name": bundle.manifest.name, "hash": bundle.hash},
+        "bundle": {"name": bundle.name, "hash": bundle.hash},
         **content,
     }
 

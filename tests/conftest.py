@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RATE_HZ = 16_000
 TONES_HZ = {"low": (300.0, 600.0), "high": (1_500.0, 2_500.0), "_silence_": None}
 SPEAKERS = {"train": 6, "validation": 3, "test": 3}
-TAKES = 8
+UTTERANCES = 8
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -92,8 +92,8 @@ def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for word in TONES_HZ:
         for speaker in speakers:
             rng = np.random.default_rng([sum(word.encode()), int(speaker[-3:])])
-            for take in range(TAKES):
-                write_wav(root / word / f"{speaker}_nohash_{take}.wav", tone_clip(word, rng))
+            for utterance in range(UTTERANCES):
+                write_wav(root / word / f"{speaker}_nohash_{utterance}.wav", tone_clip(word, rng))
     return root
 
 

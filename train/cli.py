@@ -15,10 +15,10 @@ from kwspot.train.config.config import Config, load_config, load_preset, preset_
 
 if TYPE_CHECKING:
     from kwspot.train.experiments.speech_commands_benchmark import Benchmark
-    from kwspot.train.fit.loop import Course
-    from kwspot.train.fit.trainer import Lesson, Network
+    from kwspot.train.fit.loop import FitResult
+    from kwspot.train.fit.trainer import Network, TrainingTask
 
-_PROTOCOLS = ("kwspot", "seed", "seed-speakers")
+_PROTOCOLS = ("kwspot", "tutorial", "tutorial-speakers")
 _BENCHMARKS = ("v1-12", "v2-12", "v2-35")
 _SEED_EPOCHS = 50  # as many as that tutorial ran, whatever the preset says
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--protocol",
         choices=_PROTOCOLS,
-        help="seed, seed-speakers: features and split of the tutorial this kit grew from, only to compare with",
+        help="tutorial, tutorial-speakers: features and split of the tutorial this kit grew from, only to compare with",
     )
     parser.add_argument(
         "--benchmark",
@@ -71,22 +71,22 @@ def main(argv: Sequence[str]) -> int:
 
         config, test = with_protocol(config, benchmark), test_of(folder, benchmark, args.test)
     # The slow imports from here on.
-    from kwspot.train.experiments.tutorial_protocol import prepare_seed
+    from kwspot.train.experiments.tutorial_protocol import prepare_tutorial
     from kwspot.train.fit.event_files import EVENTS_FOLDER
     from kwspot.train.fit.pretrained import read_start
     from kwspot.train.fit.trainer import check_place, fresh, prepare, started, train
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
-    network_of: Callable[[Lesson], Network] = fresh
+    network_of: Callable[[TrainingTask], Network] = fresh
     if protocol != _PROTOCOLS[0]:
-        lesson = prepare_seed(folder, config, preset, by_speaker=protocol == "seed-speakers")
+        task = prepare_tutorial(folder, config, preset, by_speaker=protocol == "tutorial-speakers")
     elif name := _start_name(args):
         start = read_start(name)
-        lesson, network_of = started(prepare(folder, config, preset, normalisation=start.normalisation), name, start)
+        task, network_of = started(prepare(folder, config, preset, normalisation=start.normalisation), name, start)
     else:
-        lesson = prepare(folder, config, preset)
-    course = train(
-        lesson,
+        task = prepare(folder, config, preset)
+    fit_result = train(
+        task,
         args.run,
         network_of=network_of,
         resume=args.resume,
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
     again = ["kwspot", "train", "--resume", "--run", str(args.run)]
     again += ["--benchmark", benchmark.name] if benchmark else []
     again += ["--test", str(args.test)] if args.test else []
-    status = report(course, args.run, config.training.epochs, shlex.join(again))
+    status = report(fit_result, args.run, config.training.epochs, shlex.join(again))
     if benchmark and status == 0:
         from kwspot.train.experiments.speech_commands_benchmark import score, told
 
@@ -129,19 +129,19 @@ def _benchmark(args: argparse.Namespace) -> Benchmark | None:
     return BENCHMARKS[args.benchmark]
 
 
-def report(course: Course, run: Path, epochs: int, way_on: str) -> int:
+def report(fit_result: FitResult, run: Path, epochs: int, way_on: str) -> int:
     """Say how a training ended; returns the exit status. `way_on` is the command that goes on with it."""
-    if not course.best_epoch:
+    if not fit_result.best_epoch:
         print("kwspot: interrupted before the first epoch ended; nothing was kept", file=sys.stderr)
         return 130
-    best = course.best
+    best = fit_result.best
     print(
-        f"{run}: best epoch {course.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
+        f"{run}: best epoch {fit_result.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
         file=sys.stderr,
     )
-    if course.interrupted:
+    if fit_result.interrupted:
         print(
-            f"kwspot: interrupted after {course.epochs_run} of {epochs} epochs; go on with {way_on}",
+            f"kwspot: interrupted after {fit_result.epochs_run} of {epochs} epochs; go on with {way_on}",
             file=sys.stderr,
         )
         return 130

@@ -26,7 +26,7 @@ from kwspot.benchmarks.accuracy.tflite_graph import (
 from kwspot.runtime.model.bundle import Bundle, ModelFile
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import Tensor
-from kwspot.runtime.model.session import Stepper, TfliteStepper
+from kwspot.runtime.model.session import StreamSession, TfliteSession
 
 MOVES_ONLY = frozenset(("RESHAPE", "PAD", "STRIDED_SLICE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "SPLIT"))
 """Operators that compute nothing: in int8 they cannot lose anything."""
@@ -57,9 +57,9 @@ class TracedModel:
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
-    def stepper(self) -> Stepper:
+    def session(self) -> StreamSession:
         """The model of a stream; its states are remembered as each step was given them."""
-        return _TracedStepper(self, TfliteStepper(self._interpreter, self._input_indices, self._output_indices))
+        return _TracedSession(self, TfliteSession(self._interpreter, self._input_indices, self._output_indices))
 
     def remember_states(self, states: Sequence[Tensor]) -> None:
         """What the next step starts from; after it the engine's own memory holds what it leads to."""
@@ -76,13 +76,13 @@ class TracedModel:
         return int(self._input_indices[0])
 
 
-class _TracedStepper:
+class _TracedSession:
     """A stepper whose states can be asked for after the step."""
 
-    def __init__(self, model: TracedModel, stepper: TfliteStepper) -> None:
-        self._model, self._stepper = model, stepper
-        self.frames, self.scores = stepper.frames, stepper.scores
-        self.states, self.set_states = stepper.states, stepper.set_states
+    def __init__(self, model: TracedModel, session: TfliteSession) -> None:
+        self._model, self._stepper = model, session
+        self.frames, self.scores = session.frames, session.scores
+        self.states, self.set_states = session.states, session.set_states
 
     def step(self) -> None:
         self._model.remember_states(self._stepper.states())

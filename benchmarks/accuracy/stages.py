@@ -56,7 +56,7 @@ def clips_of(bundle: Bundle, folder: DataFolder, part: str | None, words: str | 
     lost = [label for label in missing if label in bundle.manifest.words]
     if lost and chosen is None:
         raise DataFolderError(
-            f"{folder.root} ({part}) has no clip of {', '.join(lost)}, which {bundle.manifest.name} hears; expected "
+            f"{folder.root} ({part}) has no clip of {', '.join(lost)}, which {bundle.name} hears; expected "
             "some of every word: record them, choose another --part, or name the folders to score with --words"
         )
     for label in missing:

@@ -152,8 +152,8 @@ def with_int8_weights(float_model: bytes, int8_model: bytes) -> bytes:
     graph, int8_graph = read_graph(float_model), read_graph(int8_model)
     exchanged = 0
     for ours, theirs in paired_operators(graph, int8_graph):
-        for index, twin in zip(ours.inputs, theirs.inputs, strict=False):
-            rounded = constant(int8_graph, twin)
+        for index, paired in zip(ours.inputs, theirs.inputs, strict=False):
+            rounded = constant(int8_graph, paired)
             if rounded is None or graph.subgraphs[0].tensors[index].type != _FLOAT32:
                 continue
             buffer = graph.buffers[graph.subgraphs[0].tensors[index].buffer]

@@ -134,7 +134,7 @@ def run(
         found += [(d.label, d.at_sample) for d in spotter.push(sound[place : place + BLOCK_SAMPLES])]
     cpu_s = time.process_time() - start
     return {
-        "bundle": bundle.manifest.name,
+        "bundle": bundle.name,
         "kind": bundle.manifest.kind,
         "hop_ms": 1000 * bundle.manifest.inference_hop_samples / rate_hz,
         **score(found, words, rate_hz),

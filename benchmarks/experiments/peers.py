@@ -181,7 +181,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--block-ms", type=float, default=80.0, metavar="MS", help="default: %(default)g")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
     parser.add_argument("--wav", metavar="FILE", help="sound to push, its first 30 s (default: synthetic)")
-    parser.add_argument("--window-bundle", default="seed", metavar="BUNDLE", help="for librosa-window (default: seed)")
+    parser.add_argument(
+        "--window-bundle", default="tutorial", metavar="BUNDLE", help="for librosa-window (default: tutorial)"
+    )
     parser.add_argument("--environments", default="build/peers", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     return parser.parse_args(argv)
@@ -204,7 +206,7 @@ def main(argv: Sequence[str]) -> int:
     entries = []
     for bundle in bundles:
         hop_ms = 1000 * bundle.manifest.inference_hop_samples / rate_hz
-        title = f"kwspot {bundle.manifest.name}, {hop_ms:g} ms"
+        title = f"kwspot {bundle.name}, {hop_ms:g} ms"
         entries.append(Entry(title, "kwspot", sys.executable, str(bundle.path.resolve())))
     window = str(load_bundle(args.window_bundle).path.resolve())
     entries += [Entry(name, name, environment(name, Path(args.environments).absolute()), window) for name in names]

@@ -29,7 +29,7 @@ PRESETS = (
     *("bc-resnet-1", "bc-resnet-2", "bc-resnet-3"),
 )
 SEED_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
-SEED_PROTOCOLS = ("seed", "seed-speakers")
+TUTORIAL_PROTOCOLS = ("tutorial", "tutorial-speakers")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
     seed = {
         name: {
             protocol: _train(args, args.work / name / protocol, "--preset", name, "--protocol", protocol)
-            for protocol in SEED_PROTOCOLS
+            for protocol in TUTORIAL_PROTOCOLS
         }
         for name in args.seed_presets
     }

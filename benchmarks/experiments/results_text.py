@@ -13,9 +13,9 @@ Values = Mapping[str, Any]
 """Of a JSON file."""
 
 _SEED_TEXT = """\
-The seed, the tutorial this kit grew from, takes every third sample of a clip without a filter, computes 20 coefficients
+The tutorial this kit grew from takes every third sample of a clip without a filter, computes 20 coefficients
 × 11 frames with librosa's defaults, trains on 60 % of the clips, chosen at random, and reports the best epoch on the
-other 40 %. `--protocol seed` does the same; `--protocol seed-speakers` too, but that it chooses 60 % of the speakers.
+other 40 %. `--protocol tutorial` does the same; `--protocol tutorial-speakers` chooses 60 % of the speakers instead.
 Neither can be exported.
 
 **Speakers on both sides.** The first two columns differ in the split alone. In a random split most people who speak a
@@ -158,7 +158,7 @@ def _validation(metrics: Values) -> str:
     return _share(metrics["validation"]["correct"], metrics["validation"]["total"])
 
 
-def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
+def _tutorial_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
     own = {preset["name"]: preset["accuracy"] for preset in presets}
     rows = [
         [
@@ -168,7 +168,7 @@ def _seed_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Va
         ]
         for name, protocols in seed.items()
     ]
-    head = ("preset", "seed: clips split at random", "seed-speakers: speakers split", "kwspot: as above")
+    head = ("preset", "tutorial: clips split at random", "tutorial-speakers: speakers split", "kwspot: as above")
     return [
         "## The seed's own protocol",
         "",
@@ -204,5 +204,5 @@ def page(
     if seeds:
         lines += ["", *_seeds_section(seeds)]
     if seed:
-        lines += ["", *_seed_section(seed, presets)]
+        lines += ["", *_tutorial_section(seed, presets)]
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -80,7 +80,7 @@ def _check(command: Sequence[str], status: int, said: str) -> None:
 
 
 def _title(words: Sequence[str], bundle: Bundle) -> str:
-    return " ".join(["kwspot", *words]).replace(str(bundle.path), bundle.manifest.name)
+    return " ".join(["kwspot", *words]).replace(str(bundle.path), bundle.name)
 
 
 def _print_row(title: str, values: Sequence[float], wanted: float) -> None:

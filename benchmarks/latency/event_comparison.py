@@ -33,10 +33,10 @@ def paired(ours: Sequence[Event], theirs: Sequence[Event], within_samples: int) 
             if (other.sound, other.label) == (event.sound, event.label)
             and abs(other.at_sample - event.at_sample) <= within_samples
         ]
-        twin = min(near, key=lambda other: abs(other.at_sample - event.at_sample), default=None)
-        if twin is not None:
-            left.remove(twin)
-        pairs.append(Pairing(event, twin))
+        paired = min(near, key=lambda other: abs(other.at_sample - event.at_sample), default=None)
+        if paired is not None:
+            left.remove(paired)
+        pairs.append(Pairing(event, paired))
     return pairs + [Pairing(None, other) for other in left]
 
 

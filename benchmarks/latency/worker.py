@@ -30,9 +30,9 @@ WARM_UP_HOPS = 200
 FIRST_HOPS = 10
 HISTOGRAM_BINS = 40
 
-SECOND_LOOK = "second look"
-STEPS = ("features", "inference", SECOND_LOOK, "decision", "total")
-"""The second look is left out of what is told of a bundle that looks once."""
+VERIFIER = "verifier"
+STEPS = ("features", "inference", VERIFIER, "decision", "total")
+"""The verifier is left out of what is told of a bundle that looks once."""
 
 
 def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDArray[np.int16]], hops: int) -> Any:
@@ -55,7 +55,7 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
     # The window of a frame is longer than its hop, so that the first block completes no inference.
     while not scoring.push(next(blocks)):
         pass
-    features, classifier, doubter = scoring.features, scoring.classifier, scoring.doubter
+    features, classifier, verifier = scoring.features, scoring.classifier, scoring.verifier
     clock = time.perf_counter_ns
     times = np.empty((WARM_UP_HOPS + hops, len(STEPS)), np.int64)
     for row in times:
@@ -65,9 +65,9 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
         after_features = clock()
         results = classifier.push(frames)
         after_inference = clock()
-        if doubter is not None:
-            doubter.hear(block)
-            results = doubter.check(results)
+        if verifier is not None:
+            verifier.hear(block)
+            results = verifier.check(results)
         after_look = clock()
         ((frames_seen, scores),) = results
         decision.push(scores, spec.samples_in(frames_seen))
@@ -130,7 +130,7 @@ def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops
         "us": {
             step: {"p50": float(p50[i]), "p95": float(p95[i]), "p99": float(p99[i]), "max": float(most[i])}
             for i, step in enumerate(STEPS)
-            if step != SECOND_LOOK or manifest.second_look is not None
+            if step != VERIFIER or manifest.verifier is not None
         },
         "histogram": {"edges_us": edges.tolist(), "counts": counts.tolist()},
         "cold_us": cold_us,

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     for name in args.board or TRIALS:
         trial = TRIALS[name]
         start = time.monotonic()
-        archive = args.work / f"{bundle.manifest.name}-{trial.target}-{trial.engine}.tar.gz"
+        archive = args.work / f"{bundle.name}-{trial.target}-{trial.engine}.tar.gz"
         deploy = ["deploy", str(bundle.path), "--to", str(archive), "--offline", "--target", trial.target]
         kwspot(*deploy, "--engine", trial.engine)
         outcome = run_trial(trial, archive, args.wav, args.work)

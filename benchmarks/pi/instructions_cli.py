@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
         site = deployed(bundle, args.target, args.engine, Path(scratch))
         for core in cores:
             run = count(bundle, core=core, target=args.target, engine=args.engine, site=site, work=args.work)
-            print(_row(f"{bundle.manifest.name} {args.engine} {core}", run["millions_per_s"], columns), file=out)
+            print(_row(f"{bundle.name} {args.engine} {core}", run["millions_per_s"], columns), file=out)
             if args.peers:
                 run["peers"] = {}
                 for name in REQUIREMENTS:

@@ -72,9 +72,9 @@ def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str
     for detection in Replay(manifest, {**thresholds, word: threshold}).events(heard["scored"]):
         if detection.label != word:
             continue
-        take = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
-        if take >= 0 and detection.at_sample <= said[take][1] + after:
-            hit[take] = True
+        utterance = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
+        if utterance >= 0 and detection.at_sample <= said[utterance][1] + after:
+            hit[utterance] = True
         else:
             false += 1
     return {
@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--word", required=True, metavar="WORD", help="a label of the bundle")
-    parser.add_argument("--takes", required=True, metavar="DIR", help="recordings of the word, at any depth")
+    parser.add_argument("--utterances", required=True, metavar="DIR", help="recordings of the word, at any depth")
     parser.add_argument("--background", required=True, metavar="DIR", help="speech without the word, at any depth")
     parser.add_argument("--noise", metavar="DIR", help="noise to mix in, at any depth (default: none)")
     parser.add_argument("--snr-db", type=float, default=10.0, metavar="DB", help="(default: %(default)g)")
@@ -112,18 +112,18 @@ def main(argv: Sequence[str]) -> int:
     bundle = load_bundle(args.bundle)
     if args.word not in bundle.manifest.words:
         raise ConfigError(f"no word {args.word!r}; the bundle hears {', '.join(bundle.manifest.words)}")
-    takes = sounds_below(args.takes, f"takes of {args.word}")
+    utterances = sounds_below(args.utterances, f"takes of {args.word}")
     background = sounds_below(args.background, f"speech without {args.word}")
     noise = [] if args.noise is None else sounds_below(args.noise, "noise")
     progress = Progress()
-    progress.step(f"{len(takes)} takes in {len(background)} files of background")
+    progress.step(f"{len(utterances)} takes in {len(background)} files of background")
     rate_hz = bundle.manifest.features.sample_rate_hz
-    pieces = mixed(takes, background, noise, snr_db=args.snr_db, rate_hz=rate_hz, seed=args.seed)
-    heard = hear(bundle, args.engine, _counted(pieces, len(takes) + len(background), progress))
+    pieces = mixed(utterances, background, noise, snr_db=args.snr_db, rate_hz=rate_hz, seed=args.seed)
+    heard = hear(bundle, args.engine, _counted(pieces, len(utterances) + len(background), progress))
     points = [operating_point(bundle, args.word, threshold, heard) for threshold in THRESHOLDS]
     content = {
         "word": args.word,
-        "takes": len(takes),
+        "utterances": len(utterances),
         "background_hours": heard["background_s"] / 3600,
         "snr_db": args.snr_db if noise else None,
         "noise_files": len(noise),
@@ -132,7 +132,7 @@ def main(argv: Sequence[str]) -> int:
     }
     write_json(result(SCHEMA, bundle, content), args.json)
     out = table_stream(args.json)
-    print(f"{args.word}: {len(takes)} takes, {heard['background_s'] / 3600:.2f} h of background\n", file=out)
+    print(f"{args.word}: {len(utterances)} takes, {heard['background_s'] / 3600:.2f} h of background\n", file=out)
     print(f"{'threshold':>9}{'missed':>8}{'miss rate':>11}{'false':>7}{'false/h':>9}", file=out)
     for point in points:
         print(

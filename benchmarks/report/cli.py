@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.results import table_stream, write_json
 
     bundles = [load_bundle(path) for path in args.bundles]
-    names = [bundle.manifest.name for bundle in bundles]
+    names = [bundle.name for bundle in bundles]
     if len(set(names)) != len(names):
         raise BundleError(f"two bundles are called {max(names, key=names.count)}; expected different names")
     folder, progress = DataFolder(args.data), Progress()
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     part = args.part
     for bundle, run in zip(bundles, runs, strict=True):
         engines = engines_of(bundle, None, args.tflite_python)
-        progress.step(f"{bundle.manifest.name}: reading clips")
+        progress.step(f"{bundle.name}: reading clips")
         clips, part = clips_of(bundle, folder, part, args.words)
         entry = measure_bundle(
             bundle,

@@ -33,7 +33,7 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
     recipe = {key: value for key, value in manifest.recipe.items() if key != "calibration"}
     return {
-        "name": manifest.name,
+        "name": bundle.name,
         "hash": bundle.hash,
         "kind": manifest.kind,
         "labels": list(manifest.labels),
@@ -65,7 +65,7 @@ def measure_bundle(
     progress: Progress,
 ) -> dict[str, Any]:
     """One entry of ``bundles`` of the schema ``kwspot.report/1``."""
-    name = bundle.manifest.name
+    name = bundle.name
     progress.step(f"{name}: latency, twice, to know the noise")
     latency = measured_latency(bundle, hops)
     progress.step(f"{name}: accuracy")

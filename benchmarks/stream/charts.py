@@ -65,7 +65,7 @@ def word_chart(identity: str, words: Mapping[str, Mapping[str, Any]]) -> str:
 def speaker_chart(identity: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Misses of those who are missed most, with their intervals."""
     rows = rows[:MOST_SPEAKERS]
-    names = [f"{row['speaker'][:14]} ({row['missed']} of {row['takes']})" for row in rows]
+    names = [f"{row['speaker'][:14]} ({row['missed']} of {row['utterances']})" for row in rows]
     label = "words missed, %, with 95 % interval"
     return _bars(identity, "Misses by speaker", names, rows, "miss_rate", 100, label)
 

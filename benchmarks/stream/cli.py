@@ -26,16 +26,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA} or kwspot.streaming/1; - is standard output")
-    takes = parser.add_argument_group("takes and hours")
-    takes.add_argument("--positives", nargs="+", metavar="DIR", help="a folder for each word, or WORD=DIR")
-    takes.add_argument("--negatives", nargs="+", metavar="DIR", help="sound without the words, any length, any depth")
-    takes.add_argument("--out", metavar="FILE.html", help="the page")
-    takes.add_argument("--part", metavar="PART", help="as for 'kwspot calibrate'")
-    takes.add_argument("--noise", metavar="DIR", help="default: _background_noise_ of a folder above, else --negatives")
-    takes.add_argument(
+    utterances = parser.add_argument_group("takes and hours")
+    utterances.add_argument("--positives", nargs="+", metavar="DIR", help="a folder for each word, or WORD=DIR")
+    utterances.add_argument(
+        "--negatives", nargs="+", metavar="DIR", help="sound without the words, any length, any depth"
+    )
+    utterances.add_argument("--out", metavar="FILE.html", help="the page")
+    utterances.add_argument("--part", metavar="PART", help="as for 'kwspot calibrate'")
+    utterances.add_argument(
+        "--noise", metavar="DIR", help="default: _background_noise_ of a folder above, else --negatives"
+    )
+    utterances.add_argument(
         "--snr-db", nargs="+", type=float, metavar="DB", help="noise below the word (default: 20 10 5 0)"
     )
-    takes.add_argument("--near-misses", metavar="DIR", help="clips that sound like the word, for the equal error rate")
+    utterances.add_argument(
+        "--near-misses", metavar="DIR", help="clips that sound like the word, for the equal error rate"
+    )
     labelled = parser.add_argument_group("one labelled recording")
     labelled.add_argument("--wav", metavar="FILE", help="the recording")
     labelled.add_argument("--labels", metavar="FILE.csv", help="lines 'label, milliseconds'")
@@ -109,12 +115,12 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     from kwspot.benchmarks.stream.wake_mix import Noise
     from kwspot.export.calibrate.choose import outcome
     from kwspot.runtime.audio.sound_folder import sounds_below
-    from kwspot.runtime.audio.sound_lists import negatives_in, takes_of
-    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_takes
+    from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
+    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
     from kwspot.runtime.detect.replay import StreamScores
 
     manifest, rate_hz = bundle.manifest, bundle.manifest.features.sample_rate_hz
-    takes = takes_of(args.positives, manifest.words, args.part)
+    utterances = utterances_of(args.positives, manifest.words, args.part)
     negatives = negatives_in(args.negatives, manifest.words, args.part)
     near = [] if args.near_misses is None else sounds_below(args.near_misses, "clips that sound like the word")
     noise_kind, noise_files = _noise_of(args, negatives.paths)
@@ -122,8 +128,8 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     progress.step(f"{len(negatives.paths):,} negatives")
     quiet = hear_negatives(detector, negatives.paths, rate_hz, progress.count)
     hours = sum(sound.seconds for sound in quiet) / 3600
-    progress.step(f"{hours:.2f} h heard; {len(takes) + len(near):,} takes and near misses")
-    said = hear_takes(detector, takes, rate_hz, progress.count)
+    progress.step(f"{hours:.2f} h heard; {len(utterances) + len(near):,} takes and near misses")
+    said = hear_utterances(detector, utterances, rate_hz, progress.count)
     close = hear_negatives(detector, near, rate_hz, progress.count)
     settings = manifest.decision
     thresholds = {word: settings.thresholds.get(word, settings.default_threshold) for word in manifest.words}
@@ -137,7 +143,7 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     missed = sum(row["missed"] for row in found["words"].values())
     content = {
         "engine": detector.engine_name,
-        "takes": len(said),
+        "utterances": len(said),
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
         **found,
         "missed_together": measures.share("miss", missed, len(said)),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.stream.wake_mix import Noise
 from kwspot.export.calibrate.choose import GRID, Point, sweep
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.audio.sound_lists import Take
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardTake
+from kwspot.runtime.audio.sound_lists import Utterance
+from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
 from kwspot.runtime.detect.replay import Replay, StreamScores
 from kwspot.runtime.false_accept_rate import interval_per_hour
 from kwspot.runtime.intervals import wilson_interval
@@ -32,27 +32,29 @@ _AROUND_S = 0.5
 
 
 def trade_off(
-    manifest: Manifest, negatives: Sequence[HeardNegative], takes: Sequence[HeardTake]
+    manifest: Manifest, negatives: Sequence[HeardNegative], utterances: Sequence[HeardUtterance]
 ) -> dict[str, list[dict[str, Any]]]:
     """Word → misses and false accepts per hour at every threshold, with intervals; :data:`ALL_WORDS` at one for all."""
     hours = sum(sound.seconds for sound in negatives) / 3600
-    groups = {word: [word] for word in manifest.words if any(take.take.word == word for take in takes)}
+    groups = {
+        word: [word] for word in manifest.words if any(utterance.utterance.word == word for utterance in utterances)
+    }
     if len(manifest.words) > 1:
         groups = {ALL_WORDS: list(manifest.words), **groups}
     curves = {}
     for name, words in groups.items():
-        count = sum(take.take.word in words for take in takes)
-        curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, takes, _DRAWN)]
+        count = sum(utterance.utterance.word in words for utterance in utterances)
+        curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, utterances, _DRAWN)]
     return curves
 
 
-def _point(point: Point, hours: float, takes: int) -> dict[str, Any]:
+def _point(point: Point, hours: float, utterances: int) -> dict[str, Any]:
     return {
         "threshold": point.threshold,
         "false_accepts": point.false_accepts,
         "per_hour": point.false_accepts / hours,
         "per_hour_ci95": list(interval_per_hour(point.false_accepts, hours)),
-        **share("miss", point.missed, takes),
+        **share("miss", point.missed, utterances),
     }
 
 
@@ -65,26 +67,30 @@ def share(name: str, count: int, total: int) -> dict[str, Any]:
     }
 
 
-def by_speaker(manifest: Manifest, thresholds: Mapping[str, float], takes: Sequence[HeardTake]) -> list[dict[str, Any]]:
+def by_speaker(
+    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[HeardUtterance]
+) -> list[dict[str, Any]]:
     """Takes and misses of each speaker, the most missed first."""
     replay = Replay(manifest, thresholds)
     said, missed = Counter[str](), Counter[str]()
-    for take in takes:
-        said[take.take.speaker] += 1
-        missed[take.take.speaker] += not _hit(replay, take)
-    rows = [{"speaker": name, "takes": count, **share("miss", missed[name], count)} for name, count in said.items()]
-    return sorted(rows, key=lambda row: (-row["missed"], row["takes"], row["speaker"]))
+    for utterance in utterances:
+        said[utterance.utterance.speaker] += 1
+        missed[utterance.utterance.speaker] += not _hit(replay, utterance)
+    rows = [
+        {"speaker": name, "utterances": count, **share("miss", missed[name], count)} for name, count in said.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["missed"], row["utterances"], row["speaker"]))
 
 
-def _hit(replay: Replay, take: HeardTake) -> bool:
-    return any(event.label == take.take.word for event in replay.events(take.scored))
+def _hit(replay: Replay, utterance: HeardUtterance) -> bool:
+    return any(event.label == utterance.utterance.word for event in replay.events(utterance.scored))
 
 
 def in_noise(
     manifest: Manifest,
     thresholds: Mapping[str, float],
     detector: StreamScores,
-    takes: Sequence[HeardTake],
+    utterances: Sequence[HeardUtterance],
     noise: Noise,
     ratios_db: Sequence[float],
     advanced: Callable[[int, int], None],
@@ -94,36 +100,52 @@ def in_noise(
     At most :data:`MOST_IN_NOISE` takes of each word, evenly chosen. The noise
     begins before the take and goes on after it.
     """
-    chosen = [take for word in manifest.words for take in _evenly([t for t in takes if t.take.word == word])]
+    chosen = [
+        utterance
+        for word in manifest.words
+        for utterance in _evenly([t for t in utterances if t.utterance.word == word])
+    ]
     replay, rate_hz = Replay(manifest, thresholds), manifest.features.sample_rate_hz
     around = round(_AROUND_S * rate_hz)
-    rows = [_noise_row(None, [take.take for take in chosen], [_hit(replay, take) for take in chosen])]
+    rows = [
+        _noise_row(
+            None, [utterance.utterance for utterance in chosen], [_hit(replay, utterance) for utterance in chosen]
+        )
+    ]
     for number, ratio in enumerate(ratios_db):
         hits = []
-        for place, take in enumerate(chosen):
-            sound = noise.under(np.pad(read_sound(take.take.path, rate_hz), around), ratio)
-            hits.append(_hit(replay, HeardTake(take.take, detector.alone(sound, place))))
+        for place, utterance in enumerate(chosen):
+            sound = noise.under(np.pad(read_sound(utterance.utterance.path, rate_hz), around), ratio)
+            hits.append(_hit(replay, HeardUtterance(utterance.utterance, detector.alone(sound, place))))
             advanced(number * len(chosen) + place + 1, len(ratios_db) * len(chosen))
-        rows.append(_noise_row(ratio, [take.take for take in chosen], hits))
+        rows.append(_noise_row(ratio, [utterance.utterance for utterance in chosen], hits))
     return rows
 
 
-def _evenly(takes: Sequence[HeardTake]) -> list[HeardTake]:
-    count = min(len(takes), MOST_IN_NOISE)
-    return [takes[place * len(takes) // count] for place in range(count)]
+def _evenly(utterances: Sequence[HeardUtterance]) -> list[HeardUtterance]:
+    count = min(len(utterances), MOST_IN_NOISE)
+    return [utterances[place * len(utterances) // count] for place in range(count)]
 
 
-def _noise_row(ratio: float | None, takes: Sequence[Take], hits: Sequence[bool]) -> dict[str, Any]:
+def _noise_row(ratio: float | None, utterances: Sequence[Utterance], hits: Sequence[bool]) -> dict[str, Any]:
     words: dict[str, list[int]] = {}
-    for take, hit in zip(takes, hits, strict=True):
-        counts = words.setdefault(take.word, [0, 0])
+    for utterance, hit in zip(utterances, hits, strict=True):
+        counts = words.setdefault(utterance.word, [0, 0])
         counts[0] += not hit
         counts[1] += 1
-    return {"snr_db": ratio, "takes": len(takes), **share("miss", len(hits) - sum(hits), len(takes)), "words": words}
+    return {
+        "snr_db": ratio,
+        "utterances": len(utterances),
+        **share("miss", len(hits) - sum(hits), len(utterances)),
+        "words": words,
+    }
 
 
 def near_miss_rates(
-    manifest: Manifest, thresholds: Mapping[str, float], takes: Sequence[HeardTake], near: Sequence[HeardNegative]
+    manifest: Manifest,
+    thresholds: Mapping[str, float],
+    utterances: Sequence[HeardUtterance],
+    near: Sequence[HeardNegative],
 ) -> dict[str, Any]:
     """How many near misses fire, each once at most, at the bundle's thresholds and at every one; equal error rate."""
     fired = sum(bool(Replay(manifest, thresholds).events(clip.scored)) for clip in near)
@@ -133,7 +155,7 @@ def near_miss_rates(
         points.append(
             {
                 "threshold": threshold,
-                "miss_rate": sum(not _hit(replay, take) for take in takes) / len(takes),
+                "miss_rate": sum(not _hit(replay, utterance) for utterance in utterances) / len(utterances),
                 "fired_rate": sum(bool(replay.events(clip.scored)) for clip in near) / len(near),
             }
         )

@@ -24,7 +24,7 @@ def page(values: Mapping[str, Any], misses: Heard, false_accepts: Heard) -> str:
     scored = {word: row for word, row in words.items() if row["positives"]}
     body = [
         f"<h1>{html.escape(values['bundle']['name'])} as a stream</h1>",
-        f'<p class="soft">{values["takes"]:,} takes, {values["negatives"]["hours"]:.2f} h of other sound '
+        f'<p class="soft">{values["utterances"]:,} takes, {values["negatives"]["hours"]:.2f} h of other sound '
         f"({html.escape('; '.join(values['negatives']['kind']))}), int8 on {html.escape(values['engine'])}, "
         f"{html.escape(values['date'])}</p>",
         *(f'<p class="verdict">{html.escape(sentence)}</p>' for sentence in sentences(values)),
@@ -49,7 +49,7 @@ def sentences(values: Mapping[str, Any]) -> list[str]:
     low, high = (100 * end for end in missed["miss_rate_ci95"])
     least, most = together["per_hour_ci95"]
     lines = [
-        f"{missed['missed']} of {values['takes']} words are missed: {100 * missed['miss_rate']:.1f} % "
+        f"{missed['missed']} of {values['utterances']} words are missed: {100 * missed['miss_rate']:.1f} % "
         f"[{low:.1f}, {high:.1f}]. {together['false_accepts']} false accepts in {values['negatives']['hours']:.2f} h, "
         f"all words together: {together['per_hour']:.2f} per hour [{least:.2f}, {most:.2f}]."
     ]
@@ -57,7 +57,7 @@ def sentences(values: Mapping[str, Any]) -> list[str]:
     if len(rows) > 1:
         said = ", ".join(f"{100 * row['miss_rate']:.1f} % at {row['snr_db']:g} dB" for row in rows[1:])
         lines.append(
-            f"Of {rows[0]['takes']} takes {100 * rows[0]['miss_rate']:.1f} % are missed clean, {said} in noise "
+            f"Of {rows[0]['utterances']} takes {100 * rows[0]['miss_rate']:.1f} % are missed clean, {said} in noise "
             f"({values['noise']['kind']})."
         )
     if near := values["near_misses"]:
@@ -86,7 +86,7 @@ def _noise_and_speakers(values: Mapping[str, Any]) -> list[str]:
     noise = values["noise"]
     shown = [
         f"<h3>Misses by the ratio of word to noise</h3>{charts.noise_chart('noise', noise['rows'])}"
-        f'<p class="soft">The same {noise["rows"][0]["takes"]} takes; noise: {html.escape(noise["kind"])}.</p>'
+        f'<p class="soft">The same {noise["rows"][0]["utterances"]} takes; noise: {html.escape(noise["kind"])}.</p>'
     ]
     speakers = values["speakers"]
     never = sum(not row["missed"] for row in speakers)
@@ -96,7 +96,7 @@ def _noise_and_speakers(values: Mapping[str, Any]) -> list[str]:
 
 
 def _words_table(words: Mapping[str, Mapping[str, Any]]) -> Table:
-    columns = ["word", "threshold", "false accepts", "per hour", "< at 95 %", "takes", "missed", "missed, %"]
+    columns = ["word", "threshold", "false accepts", "per hour", "< at 95 %", "utterances", "missed", "missed, %"]
     rows = []
     for word, row in words.items():
         percent, interval = "–", "–"

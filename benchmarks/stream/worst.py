@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kwspot.benchmarks.report.clips import picture_address, sound_address
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardTake
+from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
 from kwspot.runtime.detect.replay import Replay, Scored
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.bundle import Manifest
@@ -39,16 +39,21 @@ class Mistake:
     end_s: float
 
 
-def worst_misses(manifest: Manifest, thresholds: Mapping[str, float], takes: Sequence[HeardTake]) -> list[Mistake]:
+def worst_misses(
+    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[HeardUtterance]
+) -> list[Mistake]:
     """The missed takes, the one that came least near its threshold first."""
     replay, span = Replay(manifest, thresholds), _span(manifest)
     missed = [
-        (take, _best_mean(take.scored, manifest.labels.index(take.take.word), span))
-        for take in takes
-        if all(event.label != take.take.word for event in replay.events(take.scored))
+        (utterance, _best_mean(utterance.scored, manifest.labels.index(utterance.utterance.word), span))
+        for utterance in utterances
+        if all(event.label != utterance.utterance.word for event in replay.events(utterance.scored))
     ]
-    missed.sort(key=lambda pair: pair[1] - thresholds[pair[0].take.word])
-    return [Mistake(take.take.path, take.take.word, score, True, 0.0, float("inf")) for take, score in missed[:MOST]]
+    missed.sort(key=lambda pair: pair[1] - thresholds[pair[0].utterance.word])
+    return [
+        Mistake(utterance.utterance.path, utterance.utterance.word, score, True, 0.0, float("inf"))
+        for utterance, score in missed[:MOST]
+    ]
 
 
 def _span(manifest: Manifest) -> int:

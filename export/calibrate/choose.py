@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardTake
+from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
 from kwspot.runtime.detect.replay import NEVER, Replay
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.false_accept_rate import CONFIDENCE, interval_per_hour, upper_per_hour
@@ -43,7 +43,7 @@ def sweep(
     manifest: Manifest,
     words: Sequence[str],
     negatives: Sequence[HeardNegative],
-    takes: Sequence[HeardTake],
+    utterances: Sequence[HeardUtterance],
     grid: Sequence[float] = GRID,
 ) -> list[Point]:
     """False accepts and misses at every threshold of `grid`, through the bundle's decision.
@@ -53,15 +53,16 @@ def sweep(
     """
     columns = [manifest.labels.index(word) for word in words]
     others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
-    own = [(take, take.scored.peak(columns)) for take in takes if take.take.word in words]
+    own = [(utterance, utterance.scored.peak(columns)) for utterance in utterances if utterance.utterance.word in words]
     points = []
     for threshold in grid:
         replay = Replay(manifest, dict.fromkeys(words, threshold))
         # Nothing fires in what stays below the threshold, and most of the sound does.
         false = sum(len(replay.events(scored)) for scored, peak in others if peak >= threshold)
         missed = sum(
-            peak < threshold or take.take.word not in {event.label for event in replay.events(take.scored)}
-            for take, peak in own
+            peak < threshold
+            or utterance.utterance.word not in {event.label for event in replay.events(utterance.scored)}
+            for utterance, peak in own
         )
         points.append(Point(threshold, false, missed))
     return points
@@ -94,7 +95,7 @@ def choose(points: Sequence[Point], hours: float, target_per_hour: float, *, bli
 def choices(
     manifest: Manifest,
     negatives: Sequence[HeardNegative],
-    takes: Sequence[HeardTake],
+    utterances: Sequence[HeardUtterance],
     target_per_hour: float,
 ) -> dict[str, Choice]:
     """The choice for every word of the bundle.
@@ -108,8 +109,8 @@ def choices(
     chosen: dict[str, Choice] = {}
     failed: dict[str, float] = {}
     for word in manifest.words:
-        points = sweep(manifest, [word], negatives, takes)
-        count = sum(take.take.word == word for take in takes)
+        points = sweep(manifest, [word], negatives, utterances)
+        count = sum(utterance.utterance.word == word for utterance in utterances)
         choice = choose(points, hours, target_per_hour, blind=count == 0)
         heard = [point for point in points if not count or point.missed < count]
         if choice is None or choice.threshold > max((point.threshold for point in heard), default=0.0):
@@ -179,7 +180,7 @@ def outcome(
     manifest: Manifest,
     thresholds: Mapping[str, float],
     negatives: Sequence[HeardNegative],
-    takes: Sequence[HeardTake],
+    utterances: Sequence[HeardUtterance],
 ) -> dict[str, Any]:
     """What all words do together at their thresholds: counts, rates with their bounds, misses with their interval.
 
@@ -192,7 +193,10 @@ def outcome(
     for sound in negatives:
         for event in replay.events(sound.scored):
             false[event.label] += 1
-    fired = [(take.take.word, [event.label for event in replay.events(take.scored)]) for take in takes]
+    fired = [
+        (utterance.utterance.word, [event.label for event in replay.events(utterance.scored)])
+        for utterance in utterances
+    ]
     words = {}
     for word, threshold in thresholds.items():
         own = [labels for said, labels in fired if said == word]

@@ -56,8 +56,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
     from kwspot.export.calibrate.choose import choices, evidence, outcome
-    from kwspot.runtime.audio.sound_lists import negatives_in, takes_of
-    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_takes
+    from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
+    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
     from kwspot.runtime.detect.replay import StreamScores
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable, store
@@ -69,15 +69,15 @@ def main(argv: Sequence[str]) -> int:
     if not words:
         raise BundleError(f"{bundle.path} hears no word, so there is no threshold to choose; export one that does")
     check_writable(bundle, args.bundle)
-    takes = takes_of(args.positives, words, args.part)
+    utterances = utterances_of(args.positives, words, args.part)
     negatives = negatives_in(args.negatives, words, args.part)
     progress, rate_hz = Progress(), bundle.manifest.features.sample_rate_hz
     detector = StreamScores(bundle, args.engine)
     progress.step(f"{len(negatives.paths):,} negatives")
     quiet = hear_negatives(detector, negatives.paths, rate_hz, progress.count)
     hours = sum(sound.seconds for sound in quiet) / 3600
-    progress.step(f"{hours:.2f} h heard; {len(takes):,} takes")
-    said = hear_takes(detector, takes, rate_hz, progress.count)
+    progress.step(f"{hours:.2f} h heard; {len(utterances):,} takes")
+    said = hear_utterances(detector, utterances, rate_hz, progress.count)
     progress.step("thresholds")
     chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
     thresholds = {word: choice.threshold for word, choice in chosen.items()}

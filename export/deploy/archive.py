@@ -73,7 +73,7 @@ def write_archive(
 
 
 def _fill(folder: Path, bundle: Bundle, boards: Sequence[Board], *, engine: str | None, offline: bool) -> None:
-    name = f"{bundle.manifest.name}.kws"
+    name = f"{bundle.name}.kws"
     shutil.copytree(bundle.path, folder / name)
     (folder / wheel_name()).write_bytes(kit_wheel())
     shutil.copy(_HERE / "install.sh", folder)

@@ -21,7 +21,7 @@ _LISTS = ("validation_list.txt", "testing_list.txt")
 
 
 @dataclass(frozen=True)
-class Take:
+class Utterance:
     """A recording of a word."""
 
     path: Path
@@ -50,7 +50,7 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter not in " _-")
 
 
-def takes_of(given: Sequence[str], words: Sequence[str], part: str | None) -> list[Take]:
+def utterances_of(given: Sequence[str], words: Sequence[str], part: str | None) -> list[Utterance]:
     """The recordings of `words` in folders, each given as ``DIR`` or ``WORD=DIR``, sorted by folder and path.
 
     Raises
@@ -60,19 +60,21 @@ def takes_of(given: Sequence[str], words: Sequence[str], part: str | None) -> li
     DataFolderError
         If a folder holds no recording of a word, or none of the part.
     """
-    takes: list[Take] = []
+    utterances: list[Utterance] = []
     for text in given:
         named, mark, rest = text.partition("=")
         if mark and not Path(text).exists():
             if named not in words:
                 raise ConfigError(f"no word {named!r} to take {rest} for; the bundle hears {', '.join(words)}")
-            takes += _of_part(Path(rest), part, [(path, named) for path in sounds_below(rest, f"takes of {named}")])
+            utterances += _of_part(
+                Path(rest), part, [(path, named) for path in sounds_below(rest, f"takes of {named}")]
+            )
         else:
-            takes += _takes_below(Path(text), words, part)
-    return takes
+            utterances += _utterances_below(Path(text), words, part)
+    return utterances
 
 
-def _takes_below(root: Path, words: Sequence[str], part: str | None) -> list[Take]:
+def _utterances_below(root: Path, words: Sequence[str], part: str | None) -> list[Utterance]:
     found: list[tuple[Path, str]] = []
     for path in sounds_below(root, f"a folder for each of {', '.join(words)}"):
         # The folder that was named may itself be the word's.
@@ -89,18 +91,18 @@ def _takes_below(root: Path, words: Sequence[str], part: str | None) -> list[Tak
     return _of_part(root, part, found)
 
 
-def _of_part(root: Path, part: str | None, found: Sequence[tuple[Path, str]]) -> list[Take]:
+def _of_part(root: Path, part: str | None, found: Sequence[tuple[Path, str]]) -> list[Utterance]:
     chosen = _chosen_part(root, part)
     of = _Parts(root)
-    takes = [
-        Take(path, word, speaker_of(path)) for path, word in found if chosen == "all" or of(path) in (chosen, None)
+    utterances = [
+        Utterance(path, word, speaker_of(path)) for path, word in found if chosen == "all" or of(path) in (chosen, None)
     ]
-    if not takes:
+    if not utterances:
         raise DataFolderError(
             f"{root} has {len(found)} takes, but none in the part {chosen}; record some by other speakers, "
             "or say --part all"
         )
-    return takes
+    return utterances
 
 
 def _chosen_part(root: Path, part: str | None) -> str:

@@ -19,12 +19,12 @@ def main(engine_name: str) -> int:
     try:
         bundle = load_bundle(shipped_bundles()[0])
         checks = run_checks(bundle, open_engine(bundle, engine_name))
-        if wrong := [f"{check.name} of {bundle.manifest.name}: {check.seen}" for check in checks if not check.passed]:
+        if wrong := [f"{check.name} of {bundle.name}: {check.seen}" for check in checks if not check.passed]:
             raise EngineError("; ".join(wrong))
     except (KwspotError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"computes what {bundle.manifest.name} says")
+    print(f"computes what {bundle.name} says")
     return 0
 
 

@@ -10,7 +10,7 @@ from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.engines import Engine
-from kwspot.runtime.model.golden import FEATURE_TOLERANCE, LOOK_TOLERANCE, check_golden, look_error
+from kwspot.runtime.model.golden import FEATURE_TOLERANCE, VERIFIER_TOLERANCE, check_golden, verifier_error
 
 SCORE_STEPS = {"litert": 1, "onnx": 1, "tflite": 16}
 """Engine → how far its scores may be from the bundle's, in steps of the int8 output. tflite-runtime 2.14 rounds
@@ -43,17 +43,17 @@ def run_checks(bundle: Bundle, engine: Engine) -> list[Check]:
             found.score_steps <= most + 0.5 and found.same_labels,
             f"{found.score_steps:.0f} steps of int8 from the bundle's, at most {most}{labels}",
         ),
-        *_check_look(bundle),
+        *_check_verifier(bundle),
         _check_decision(bundle),
     ]
 
 
-def _check_look(bundle: Bundle) -> list[Check]:
-    error = look_error(bundle)
+def _check_verifier(bundle: Bundle) -> list[Check]:
+    error = verifier_error(bundle)
     if error is None:
         return []
-    seen = f"{error:.1e} from the bundle's, at most {LOOK_TOLERANCE:g}"
-    return [Check("second look", error <= LOOK_TOLERANCE, seen)]
+    seen = f"{error:.1e} from the bundle's, at most {VERIFIER_TOLERANCE:g}"
+    return [Check("verifier", error <= VERIFIER_TOLERANCE, seen)]
 
 
 def _check_decision(bundle: Bundle) -> Check:

@@ -52,10 +52,8 @@ def main(argv: Sequence[str]) -> int:
     wrong = [check.name for check in checks if not check.passed]
     uses = f"uses {100 * speed.cpu_share:.2g} % of one core"
     if wrong:
-        print(
-            f"FAILED: {bundle.manifest.name} on {spotter.engine_name}: {' and '.join(wrong)} differ from the bundle's"
-        )
+        print(f"FAILED: {bundle.name} on {spotter.engine_name}: {' and '.join(wrong)} differ from the bundle's")
         return 1
     slow = "" if speed.cpu_share < 1 else ": right, but too slow to listen"
-    print(f"passed: {bundle.manifest.name} on {spotter.engine_name} {uses}{slow}")
+    print(f"passed: {bundle.name} on {spotter.engine_name} {uses}{slow}")
     return 0

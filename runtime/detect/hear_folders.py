@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.audio.sound_lists import Take
+from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.replay import Scored, StreamScores
 
 
 @dataclass(frozen=True)
-class HeardTake:
+class HeardUtterance:
     """A take and its scores."""
 
-    take: Take
+    utterance: Utterance
     scored: Scored
 
 
@@ -28,14 +28,14 @@ class HeardNegative:
     scored: Scored
 
 
-def hear_takes(
-    detector: StreamScores, takes: Sequence[Take], rate_hz: int, advanced: Callable[[int, int], None]
-) -> list[HeardTake]:
+def hear_utterances(
+    detector: StreamScores, utterances: Sequence[Utterance], rate_hz: int, advanced: Callable[[int, int], None]
+) -> list[HeardUtterance]:
     """Every take as a stream of its own; `advanced` is called with how many are done, and of how many."""
     heard = []
-    for number, take in enumerate(takes):
-        heard.append(HeardTake(take, detector.alone(read_sound(take.path, rate_hz), number)))
-        advanced(number + 1, len(takes))
+    for number, utterance in enumerate(utterances):
+        heard.append(HeardUtterance(utterance, detector.alone(read_sound(utterance.path, rate_hz), number)))
+        advanced(number + 1, len(utterances))
     return heard
 
 

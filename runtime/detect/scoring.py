@@ -1,4 +1,4 @@
-"""Sound in, scores out: features, the network, and the second look of a bundle that has one."""
+"""Sound in, scores out: features, the network, and the verifier of a bundle that has one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import Results, open_classifier
 from kwspot.runtime.model.energy_gate import Gate
 from kwspot.runtime.model.engines import Engine
-from kwspot.runtime.model.verifier import Doubter, open_second_look
+from kwspot.runtime.model.verifier import VerifierSession, open_verifier
 
 
 class Scoring:
@@ -28,8 +28,8 @@ class Scoring:
         self.features = StreamingMfcc(manifest.features, group=manifest.inference_hop_frames)
         classifier = open_classifier(manifest, engine)
         self.classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
-        info = manifest.second_look
-        self.doubter = None if info is None else Doubter(open_second_look(bundle), manifest, info.gate)
+        info = manifest.verifier
+        self.verifier = None if info is None else VerifierSession(open_verifier(bundle), manifest, info)
 
     def push(self, block: NDArray[np.int16]) -> Results:
         """Take sound, int16 (n,), and return the scores that it completes.
@@ -40,16 +40,16 @@ class Scoring:
             If the block is not int16 or not one-dimensional.
         """
         frames = self.features.push(block)
-        if self.doubter is not None:
-            self.doubter.hear(block)
+        if self.verifier is not None:
+            self.verifier.hear(block)
         if not len(frames):
             return []
         results = self.classifier.push(frames)
-        return results if self.doubter is None else self.doubter.check(results)
+        return results if self.verifier is None else self.verifier.check(results)
 
     def reset(self) -> None:
         """A new stretch of sound, after digital silence."""
         self.features.reset()
         self.classifier.reset()
-        if self.doubter is not None:
-            self.doubter.reset()
+        if self.verifier is not None:
+            self.verifier.reset()

@@ -69,7 +69,7 @@ def listen(
         events.write(
             "start",
             source=source,
-            bundle=manifest.name,
+            bundle=spotter.bundle.name,
             engine=spotter.engine_name,
             words=list(manifest.words),
             sample_rate_hz=manifest.features.sample_rate_hz,

@@ -20,11 +20,11 @@ from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersion
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec
 from kwspot.runtime.labels import BACKGROUND_LABELS
-from kwspot.runtime.model.consistency import FORMAT_VERSION, WITH_SECOND_LOOK, disagreement
+from kwspot.runtime.model.consistency import FORMAT_VERSION, find_inconsistency
 
 MANIFEST_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"
-SECOND_LOOK_FILE = "second-look.npz"
+VERIFIER_FILE = "verifier.npz"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
 MODEL_FILES = {
@@ -77,18 +77,37 @@ class StatePair:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SecondLookInfo:
-    """What looks again where the model gives a word `gate` or more (:mod:`kwspot.runtime.model.verifier`); `scores` are
-    those of one golden sound."""
+class VerifierInfo:
+    """How the second stage is asked and what its answer counts (:mod:`kwspot.runtime.model.verifier`).
+
+    Parameters
+    ----------
+    sha256
+        Of the weights, ``verifier.npz``.
+    trigger_score
+        The verifier is asked from this score of a word in the first stage on, 0 to 1.
+    weight
+        Share of the verifier in the geometric mean of both stages' scores, above 0 and at most 1; the first stage has
+        the rest.
+    odds
+        By how much a word is likelier among what triggers the verifier than in its training.
+    places
+        At most so many places of the window, 80 ms apart, are verified and averaged.
+    golden_scores
+        The verifier's scores of one golden sound, one for each label.
+    """
 
     sha256: str
-    gate: float
-    scores: tuple[float, ...]
+    trigger_score: float
+    weight: float
+    odds: float
+    places: int
+    golden_scores: tuple[float, ...]
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SecondLookInfo:
-        """From the values in ``bundle.json``."""
-        return cls(**{**values, "scores": tuple(values["scores"])})
+    def from_dict(cls, values: Mapping[str, Any]) -> VerifierInfo:
+        """Read the values of ``bundle.json``."""
+        return cls(**{**values, "golden_scores": tuple(values["golden_scores"])})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +123,6 @@ class Manifest:
     are quantised; the scores are a probability for each of ``labels``.
     """
 
-    name: str
     kind: str
     features: FeatureSpec
     normalisation: Normalisation
@@ -123,7 +141,7 @@ class Manifest:
     states: tuple[StatePair, ...] = ()
     calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What ``kwspot calibrate`` measured to choose the thresholds; empty where it never ran."""
-    second_look: SecondLookInfo | None = None
+    verifier: VerifierInfo | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -148,7 +166,7 @@ class Manifest:
             values[key] = values[key].to_dict()
         values["models"] = {form: dataclasses.asdict(model) for form, model in self.models.items()}
         values["states"] = [dataclasses.asdict(pair) for pair in self.states]
-        values["second_look"] = None if self.second_look is None else dataclasses.asdict(self.second_look)
+        values["verifier"] = None if self.verifier is None else dataclasses.asdict(self.verifier)
         return json.dumps({"format_version": values.pop("format_version"), **values}, indent=1) + "\n"
 
     @classmethod
@@ -164,7 +182,7 @@ class Manifest:
                 "decision": DecisionSettings(**values["decision"]),
                 "models": {form: ModelFile.from_dict(model) for form, model in values["models"].items()},
                 "states": tuple(StatePair(**pair) for pair in values.get("states", ())),
-                "second_look": SecondLookInfo.from_dict(look) if (look := values.get("second_look")) else None,
+                "verifier": VerifierInfo.from_dict(info) if (info := values.get("verifier")) else None,
             }
         )
 
@@ -177,6 +195,11 @@ class Bundle:
     manifest: Manifest
     hash: str
 
+    @property
+    def name(self) -> str:
+        """The folder's name without ``.kws``: a bundle is called what its folder is called."""
+        return self.path.resolve().name.removesuffix(".kws")
+
     def model_bytes(self, form: str) -> bytes:
         """The model in one of the forms of :data:`MODEL_FILES`."""
         model = self.manifest.models.get(form)
@@ -188,12 +211,12 @@ class Bundle:
         """The golden vectors (see :mod:`kwspot.runtime.model.golden`)."""
         return _verified(self.path / GOLDEN_FILE, self.manifest.golden_sha256)
 
-    def second_look_bytes(self) -> bytes:
-        """The weights of the second look (see :mod:`kwspot.runtime.model.verifier`)."""
-        look = self.manifest.second_look
-        if look is None:
-            raise BundleError(f"{self.path} has no second look")
-        return _verified(self.path / SECOND_LOOK_FILE, look.sha256)
+    def verifier_bytes(self) -> bytes:
+        """The weights of the verifier (see :mod:`kwspot.runtime.model.verifier`)."""
+        info = self.manifest.verifier
+        if info is None:
+            raise BundleError(f"{self.path} has no verifier")
+        return _verified(self.path / VERIFIER_FILE, info.sha256)
 
 
 def _python_sha256() -> Callable[[bytes], Any]:
@@ -258,11 +281,11 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         version = values["format_version"]
     except (ValueError, TypeError, KeyError):
         raise BundleError(f"{folder / MANIFEST_FILE} is not a bundle's manifest; export the bundle again") from None
-    if version not in (FORMAT_VERSION, WITH_SECOND_LOOK):
+    if version != FORMAT_VERSION:
         wrote = values.get("versions", {}).get("kwspot", "?")
         raise BundleVersionError(
-            f"{folder} is of bundle format {version!r}; this kwspot reads formats {FORMAT_VERSION} and "
-            f"{WITH_SECOND_LOOK}: export it again, or install the version that wrote it ({wrote})"
+            f"{folder} is of bundle format {version!r}; this kwspot reads format {FORMAT_VERSION}: export it again, "
+            f"or install the version that wrote it ({wrote})"
         )
     try:
         manifest = Manifest.from_dict(values)
@@ -270,13 +293,13 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleDamagedError(
             f"{folder / MANIFEST_FILE}: {type(error).__name__}: {error}; export the bundle again"
         ) from None
-    fault = disagreement(manifest)
+    fault = find_inconsistency(manifest)
     if fault:
         raise BundleDamagedError(f"{folder / MANIFEST_FILE}: {fault}; export the bundle again")
     bundle = Bundle(path=folder, manifest=manifest, hash=sha256_of(content))
     for form in manifest.models:
         bundle.model_bytes(form)
     bundle.golden_bytes()
-    if manifest.second_look is not None:
-        bundle.second_look_bytes()
+    if manifest.verifier is not None:
+        bundle.verifier_bytes()
     return bundle

@@ -63,7 +63,7 @@ class _Tensors:
     def _finite(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         if not np.isfinite(said).all():
             raise EngineError(
-                f"{self._engine_name} gave a score that is not finite for {self._manifest.name}; "
+                f"{self._engine_name} gave a score that is not finite for this bundle; "
                 "try another --engine, or export the bundle again"
             )
         return said.copy()
@@ -130,7 +130,7 @@ class StreamClassifier:
         self._hop = manifest.inference_hop_frames
         tensors = _Tensors(manifest, engine)
         self._as_input, self._as_scores = tensors.as_input, tensors.as_scores
-        self._stepper = engine.stepper()
+        self._stepper = engine.session()
         self._rows = self._stepper.frames[0, :, 0]  # (hop, coefficients)
         self._scores = self._stepper.scores[0]  # (labels,)
         self._silence = tensors.silence()[0]

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kwspot.runtime.model.bundle import Manifest, ModelFile
+    from kwspot.runtime.model.bundle import Manifest, ModelFile, VerifierInfo
 
 KINDS = ("window", "stream")
-FORMAT_VERSION = 1
-WITH_SECOND_LOOK = 2
-"""The format of a bundle with a second look: a kit that does not know of it would fire on everything suspected."""
+FORMAT_VERSION = 3
 
 
-def disagreement(manifest: Manifest) -> str | None:
+def find_inconsistency(manifest: Manifest) -> str | None:
     """The first fault of a manifest, as half a sentence; None where there is none."""
     return next(_faults(manifest), None)
 
@@ -36,13 +34,8 @@ def _faults(manifest: Manifest) -> Iterator[str]:
         yield "no int8-tflite model"
     if (manifest.kind == "stream") != bool(manifest.states):
         yield f"kind {manifest.kind!r} with {len(manifest.states)} states"
-    if (manifest.second_look is not None) != (manifest.format_version == WITH_SECOND_LOOK):
-        yield f"format {manifest.format_version} with{'out' * (manifest.second_look is None)} a second look"
-    if manifest.second_look is not None:
-        if not 0 < manifest.second_look.gate < 1:
-            yield f"the second look's gate {manifest.second_look.gate} is not between 0 and 1"
-        if len(manifest.second_look.scores) != count:
-            yield f"the second look has {len(manifest.second_look.scores)} scores, expected {count}"
+    if manifest.verifier is not None:
+        yield from _verifier_faults(manifest.verifier, count)
     for form, model in manifest.models.items():
         if manifest.kind == "stream":
             yield from _state_faults(form, model, manifest)
@@ -60,6 +53,19 @@ def _faults(manifest: Manifest) -> Iterator[str]:
                 yield f"{form}: tensor {tensor.name} has no scale or zero point"
 
 
+def _verifier_faults(verifier: VerifierInfo, labels: int) -> Iterator[str]:
+    if not 0 < verifier.trigger_score < 1:
+        yield f"the verifier's trigger_score {verifier.trigger_score} is not between 0 and 1"
+    if not 0 < verifier.weight <= 1:
+        yield f"the verifier's weight {verifier.weight} is not above 0 and at most 1"
+    if not 0 < verifier.odds < float("inf"):
+        yield f"the verifier's odds {verifier.odds} are not a number above 0"
+    if verifier.places < 1:
+        yield f"the verifier's places {verifier.places} are not 1 or more"
+    if len(verifier.golden_scores) != labels:
+        yield f"the verifier has {len(verifier.golden_scores)} golden scores, expected {labels}"
+
+
 def _state_faults(form: str, model: ModelFile, manifest: Manifest) -> Iterator[str]:
     """What would make a state of one step another in the next."""
     for role, tensors, names in (
@@ -69,12 +75,13 @@ def _state_faults(form: str, model: ModelFile, manifest: Manifest) -> Iterator[s
         if [tensor.name for tensor in tensors] != names:
             yield f"{form} has the {role} {[tensor.name for tensor in tensors]} where the states are {names}"
             return
-    for state, twin in zip(model.inputs[1:], model.outputs[1:], strict=True):
-        if (state.scale, state.zero_point, state.dtype) != (twin.scale, twin.zero_point, twin.dtype):
+    for state, paired in zip(model.inputs[1:], model.outputs[1:], strict=True):
+        if (state.scale, state.zero_point, state.dtype) != (paired.scale, paired.zero_point, paired.dtype):
             yield (
                 f"{form}: the state {state.name} is {state.dtype} of scale {state.scale} and zero point "
-                f"{state.zero_point}, but its twin {twin.name} is {twin.dtype} of {twin.scale} and {twin.zero_point}"
+                f"{state.zero_point}, but its pair {paired.name} is "
+                f"{paired.dtype} of {paired.scale} and {paired.zero_point}"
             )
-        rows, twin_rows = state.shape[1:2], twin.shape[1:2]
-        if (state.shape[:1] + state.shape[2:] != twin.shape[:1] + twin.shape[2:]) or not (0,) < rows < twin_rows:
-            yield f"{form}: the state {state.name} has shape {state.shape}, its twin {twin.name} {twin.shape}"
+        rows, paired_rows = state.shape[1:2], paired.shape[1:2]
+        if (state.shape[:1] + state.shape[2:] != paired.shape[:1] + paired.shape[2:]) or not (0,) < rows < paired_rows:
+            yield f"{form}: the state {state.name} has shape {state.shape}, its twin {paired.name} {paired.shape}"

@@ -41,7 +41,7 @@ class Gate:
     def __init__(self, classifier: Classifier, manifest: Manifest, level_db: float) -> None:
         spec = manifest.features
         if spec.kind != "log-mel":
-            raise ConfigError(f"{manifest.name} has {spec.kind} features; a gate needs log-mel: leave it out")
+            raise ConfigError(f"this bundle has {spec.kind} features; a gate needs log-mel: leave it out")
         silence_db = 10.0 * math.log10(spec.log_floor)
         if not silence_db < level_db < 0.0:
             raise ConfigError(

@@ -15,7 +15,7 @@ import numpy as np
 
 from kwspot.runtime.errors import BundleDamagedError, ConfigError, EngineError
 from kwspot.runtime.model.bundle import Bundle, ModelFile, TensorInfo
-from kwspot.runtime.model.session import OnnxStepper, Stepper, Tensor, TfliteStepper
+from kwspot.runtime.model.session import OnnxSession, StreamSession, Tensor, TfliteSession
 
 __all__ = [
     "ENGINE_NAMES",
@@ -40,7 +40,7 @@ class Engine(Protocol):
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Run once; `tensors` have exactly the dtype and shape of `inputs`, the result those of `outputs`."""
 
-    def stepper(self) -> Stepper:
+    def session(self) -> StreamSession:
         """The model of a stream, with its tensors bound; one at a time, and no `infer` beside it."""
 
 
@@ -81,8 +81,8 @@ class _TfliteInterpreter:
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
-    def stepper(self) -> Stepper:
-        return TfliteStepper(self._interpreter, self._input_indices, self._output_indices)
+    def session(self) -> StreamSession:
+        return TfliteSession(self._interpreter, self._input_indices, self._output_indices)
 
 
 def tensor_info(details: dict[str, Any]) -> TensorInfo:
@@ -155,8 +155,8 @@ class OnnxEngine:
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         return list(self._session.run(self._output_names, dict(zip(self._input_names, tensors, strict=True))))
 
-    def stepper(self) -> Stepper:
-        return OnnxStepper(self._session, self.inputs, self.outputs)
+    def session(self) -> StreamSession:
+        return OnnxSession(self._session, self.inputs, self.outputs)
 
 
 _ENGINES: dict[str, tuple[Callable[[bytes, ModelFile], Engine], str, str]] = {

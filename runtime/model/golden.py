@@ -14,12 +14,12 @@ from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.model.bundle import Bundle, Manifest
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import Engine
-from kwspot.runtime.model.verifier import SecondLook, open_second_look
+from kwspot.runtime.model.verifier import Verifier, open_verifier
 
 FEATURE_TOLERANCE = 2e-4
 """Largest difference of a feature between two machines, in decibels."""
-LOOK_TOLERANCE = 1e-3
-"""Largest difference of a probability of the second look, which is in float32."""
+VERIFIER_TOLERANCE = 1e-3
+"""Largest difference of a probability of the verifier, which is in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +92,14 @@ def check_golden(bundle: Bundle, engine: Engine) -> GoldenResult:
     )
 
 
-def golden_look(look: SecondLook) -> NDArray[np.float32]:
-    """Scores of a second look at the chirp of :func:`synthetic_sound`, float32 (labels,)."""
+def golden_verifier_scores(look: Verifier) -> NDArray[np.float32]:
+    """Scores of a verifier at the chirp of :func:`synthetic_sound`, float32 (labels,)."""
     return look.look(synthetic_sound(look.samples)[3])
 
 
-def look_error(bundle: Bundle) -> float | None:
-    """Largest difference of the second look's golden scores on this machine; None if the bundle looks once."""
-    info = bundle.manifest.second_look
+def verifier_error(bundle: Bundle) -> float | None:
+    """Largest difference of the verifier's golden scores on this machine; None if the bundle looks once."""
+    info = bundle.manifest.verifier
     if info is None:
         return None
-    return float(np.abs(golden_look(open_second_look(bundle)) - np.array(info.scores)).max())
+    return float(np.abs(golden_verifier_scores(open_verifier(bundle)) - np.array(info.golden_scores)).max())

@@ -18,7 +18,7 @@ from kwspot.runtime.model.bundle import TensorInfo
 Tensor = NDArray[Any]
 
 
-class Stepper(Protocol):
+class StreamSession(Protocol):
     """A model of frames and states.
 
     `frames` (1, hop, 1, C) is written before a step and `scores` (1, L) read
@@ -38,7 +38,7 @@ class Stepper(Protocol):
         """Put them back."""
 
 
-class TfliteStepper:
+class TfliteSession:
     """The tensors of a classic TFLite interpreter, in its own memory.
 
     ``set_tensor`` and ``get_tensor`` of six states cost as much as the model;
@@ -53,7 +53,9 @@ class TfliteStepper:
         outputs = [_memory_of(interpreter, index) for index in output_indices]
         self.frames, self.scores = inputs[0], outputs[0]
         self._states = inputs[1:]
-        self._loops = [(state, twin[:, -state.shape[1] :]) for state, twin in zip(inputs[1:], outputs[1:], strict=True)]
+        self._loops = [
+            (state, paired[:, -state.shape[1] :]) for state, paired in zip(inputs[1:], outputs[1:], strict=True)
+        ]
 
     def step(self) -> None:
         self._invoke()
@@ -82,7 +84,7 @@ def _memory_of(interpreter: Any, index: int) -> Tensor:
     return np.frombuffer((ctypes.c_byte * size).from_address(address), dtype).reshape(shape)
 
 
-class OnnxStepper:
+class OnnxSession:
     """Two sets of state buffers in an onnxruntime session: what one step writes the next one reads, without a copy."""
 
     def __init__(self, session: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
@@ -90,9 +92,9 @@ class OnnxStepper:
         self.frames: Tensor = np.zeros(inputs[0].shape, inputs[0].dtype)
         self.scores: Tensor = np.zeros(outputs[0].shape, outputs[0].dtype)
         # Twins [set][state], as the model writes them; their last rows are what it reads.
-        twins = [[np.zeros(twin.shape, twin.dtype) for twin in outputs[1:]] for _ in range(2)]
+        twins = [[np.zeros(paired.shape, paired.dtype) for paired in outputs[1:]] for _ in range(2)]
         self._states = [
-            [twin[:, -state.shape[1] :] for twin, state in zip(side, inputs[1:], strict=True)] for side in twins
+            [paired[:, -state.shape[1] :] for paired, state in zip(side, inputs[1:], strict=True)] for side in twins
         ]
         self._bindings = [
             self._bind(inputs, [self.frames, *self._states[side]], outputs, [self.scores, *twins[1 - side]])

@@ -1,4 +1,4 @@
-"""A second look at what the network suspects, by one that has heard far more people.
+"""A verifier at what the network suspects, by one that has heard far more people.
 
 The small network that runs all day has heard the phrase from programs alone, as a rule, and takes other things for it,
 or is unsure of people. Where it gives a word `gate` or more, the last second of sound goes through Google's speech
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import BundleDamagedError
-from kwspot.runtime.model.bundle import Bundle, Manifest
+from kwspot.runtime.model.bundle import Bundle, Manifest, VerifierInfo
 from kwspot.runtime.model.classifier import Results
 from kwspot.runtime.model.embedding import (
     DIMENSIONS,
@@ -29,18 +29,12 @@ from kwspot.runtime.model.embedding import (
     samples_of,
 )
 
-# Share of the logarithms: what one network takes for the word the other often does not, but the first has heard less.
-_FIRST_COUNTS = np.float32(0.2)
-# Trainings hear other sound five times as often as a word; of what is suspected so much more is one.
-_ODDS = np.log(np.float32(5))
 # Half a step of an int8 score: surer than that is nobody, or one would overrule all.
 _LEAST = np.float32(1 / 512)
-# In the middle of the first network's window, where it was shown the words; at its ends a look sees half of one.
-_MOST_PLACES = 6
 
 
-class SecondLook:
-    """Embeddings in a row → scores, as `arrays` of ``second-look.npz`` say.
+class Verifier:
+    """Embeddings in a row → scores, as `arrays` of ``verifier.npz`` say.
 
     Parameters
     ----------
@@ -62,11 +56,11 @@ class SecondLook:
                 arrays[name].astype(np.float32) for name in names
             )
         except KeyError as error:
-            raise BundleDamagedError(f"the second look has no {error}; make the bundle again") from None
+            raise BundleDamagedError(f"the verifier has no {error}; make the bundle again") from None
         inputs, hidden = self._hidden.shape
         if inputs % DIMENSIONS or self._scores.shape != (hidden, labels):
             raise BundleDamagedError(
-                f"the second look has layers {self._hidden.shape} and {self._scores.shape}; expected a multiple of "
+                f"the verifier has layers {self._hidden.shape} and {self._scores.shape}; expected a multiple of "
                 f"{DIMENSIONS} inputs and {labels} labels: make the bundle again"
             )
         self.embeddings = inputs // DIMENSIONS
@@ -94,7 +88,7 @@ def _logarithms(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(np.maximum(scores, _LEAST))
 
 
-def open_second_look(bundle: Bundle) -> SecondLook:
+def open_verifier(bundle: Bundle) -> Verifier:
     """That of a bundle.
 
     Raises
@@ -102,8 +96,8 @@ def open_second_look(bundle: Bundle) -> SecondLook:
     BundleError
         If it has none.
     """
-    with np.load(io.BytesIO(bundle.second_look_bytes()), allow_pickle=False) as arrays:
-        return SecondLook(dict(arrays), len(bundle.manifest.labels))
+    with np.load(io.BytesIO(bundle.verifier_bytes()), allow_pickle=False) as arrays:
+        return Verifier(dict(arrays), len(bundle.manifest.labels))
 
 
 def is_due(manifest: Manifest, frames_seen: int) -> bool:
@@ -113,7 +107,7 @@ def is_due(manifest: Manifest, frames_seen: int) -> bool:
     return frames_seen // manifest.inference_hop_frames % apart == 0
 
 
-class Doubter:
+class VerifierSession:
     """The sound of a stream beside its scores, so that what they suspect can be looked at again.
 
     Looks are 80 ms apart on the stream's own clock, or as far as its scores
@@ -124,12 +118,13 @@ class Doubter:
     scaled to a sum of 1: they are wrong about different things.
     """
 
-    def __init__(self, look: SecondLook, manifest: Manifest, gate: float) -> None:
-        self._look, self._gate = look, gate
+    def __init__(self, look: Verifier, manifest: Manifest, info: VerifierInfo) -> None:
+        self._look, self._trigger_score = look, info.trigger_score
+        self._weight, self._log_odds = np.float32(info.weight), np.log(np.float32(info.odds))
         self._words = [manifest.labels.index(word) for word in manifest.words]
         self._manifest = manifest
         places = 1 + max(0, manifest.window_samples - look.samples) // STEP_SAMPLES
-        self._places = min(places, _MOST_PLACES)
+        self._places = min(places, info.places)
         self._ago = STEP_SAMPLES * ((places - self._places + 1) // 2)
         """How long before the end of the network's window that of the last place is."""
         seen = look.samples + (self._places - 1) * STEP_SAMPLES + self._ago
@@ -160,13 +155,13 @@ class Doubter:
         return [(frames_seen, self._checked(frames_seen, scores)) for frames_seen, scores in results]
 
     def _checked(self, frames_seen: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        if scores[self._words].max() < self._gate:
+        if scores[self._words].max() < self._trigger_score:
             self._said = None
         elif is_due(self._manifest, frames_seen):
             self._said = self._looked(self._manifest.features.samples_in(frames_seen))
         if self._said is not None:
-            both = _FIRST_COUNTS * _logarithms(scores) + (1 - _FIRST_COUNTS) * self._said
-            both[self._words] += _ODDS
+            both = (1 - self._weight) * _logarithms(scores) + self._weight * self._said
+            both[self._words] += self._log_odds
             return _softmax(both)
         scores = scores.copy()
         scores[self._words] = 0.0

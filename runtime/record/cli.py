@@ -17,7 +17,7 @@ from kwspot.runtime.word_names import check_speaker, check_word
 
 if TYPE_CHECKING:
     from kwspot.runtime.audio.microphone import Microphone
-    from kwspot.runtime.record.folder import TakeFolder
+    from kwspot.runtime.record.folder import UtteranceFolder
 
 RATE_HZ = 16_000
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.5, 60.0
@@ -38,12 +38,12 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_WAIT_S:g} to {LONGEST_WAIT_S:g}")
     from kwspot.runtime.audio.microphone import Microphone
     from kwspot.runtime.listen.loop import Stopped, stopped_by_signals
-    from kwspot.runtime.record.folder import TakeFolder
+    from kwspot.runtime.record.folder import UtteranceFolder
 
     try:
         with Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone, stopped_by_signals():
             microphone.wait_until_open()
-            folder = TakeFolder(args.to, args.word, speaker)
+            folder = UtteranceFolder(args.to, args.word, speaker)
             _say(
                 f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
                 "Ctrl-C ends and keeps what is there"
@@ -85,15 +85,15 @@ def _login_name() -> str:
         raise ConfigError("this user has no name; expected one for the files: add --speaker NAME") from None
 
 
-def _record(microphone: Microphone, folder: TakeFolder, args: argparse.Namespace) -> None:
+def _record(microphone: Microphone, folder: UtteranceFolder, args: argparse.Namespace) -> None:
     """Until all takes are kept."""
     import numpy as np
 
     from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap
     from kwspot.runtime.features.level import bar, level_share, power_db
-    from kwspot.runtime.record.utterances import Take, TakeCutter
+    from kwspot.runtime.record.utterances import Utterance, UtteranceCutter
 
-    cutter = TakeCutter(RATE_HZ, longest_s=args.seconds)
+    cutter = UtteranceCutter(RATE_HZ, longest_s=args.seconds)
     kept = nothing_in_a_row = 0
     is_terminal = sys.stderr.isatty()
     _say(f"1 of {args.count}: say {args.word!r}")
@@ -112,7 +112,7 @@ def _record(microphone: Microphone, folder: TakeFolder, args: argparse.Namespace
             sys.stderr.write(f"\r{bar(level_share(level_db), 1.0)} {level_db:5.1f} dB of full scale\x1b[K")
             sys.stderr.flush()
         for result in cutter.push(item):
-            if not isinstance(result, Take):
+            if not isinstance(result, Utterance):
                 nothing_in_a_row = nothing_in_a_row + 1 if result.kind == "nothing" else 0
                 if nothing_in_a_row == NOTHING_IN_A_ROW:
                     raise DeviceError(

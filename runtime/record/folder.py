@@ -15,7 +15,7 @@ from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.files import whole_file
 
 
-class TakeFolder:
+class UtteranceFolder:
     """Where takes go; nothing that is there is ever overwritten.
 
     Raises

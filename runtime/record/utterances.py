@@ -22,7 +22,7 @@ LEAST_ABOVE_ROOM_DB = 15.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Take:
+class Utterance:
     """A word, trimmed: int16 (n,), with what was measured of it."""
 
     samples: NDArray[np.int16]
@@ -40,7 +40,7 @@ class Again:
     text: str
 
 
-class TakeCutter:
+class UtteranceCutter:
     """Sound in, takes out.
 
     Parameters
@@ -59,7 +59,7 @@ class TakeCutter:
         self._sound = np.empty(0, np.int16)
         self._looked_at = 0
 
-    def push(self, block: NDArray[np.int16]) -> list[Take | Again]:
+    def push(self, block: NDArray[np.int16]) -> list[Utterance | Again]:
         """The takes that a block, int16 (n,), completes."""
         self._sound = np.concatenate((self._sound, block))
         found = []
@@ -74,7 +74,7 @@ class TakeCutter:
                 found.append(result)
         return found
 
-    def _look(self, sound: NDArray[np.int16]) -> tuple[Take | Again | None, int]:
+    def _look(self, sound: NDArray[np.int16]) -> tuple[Utterance | Again | None, int]:
         """What the sound so far gives, and how many of its samples are done with."""
         word = find_word(sound, self._rate_hz)
         if word is not None and word.has_ended:
@@ -90,7 +90,7 @@ class TakeCutter:
         text = f"no pause came within {self._longest_s:g} s; say the word alone, in a quieter room"
         return Again("endless", text), len(sound)
 
-    def _judged(self, word: Word, samples: NDArray[np.int16]) -> Take | Again:
+    def _judged(self, word: Word, samples: NDArray[np.int16]) -> Utterance | Again:
         if word.start == 0:
             return Again("cut", "the word had begun before recording did; wait for a moment, then say it")
         clipped = samples_at_full_scale(samples[:, np.newaxis])
@@ -110,6 +110,6 @@ class TakeCutter:
                 "a quieter room",
             )
         peak = float(np.abs(samples.astype(np.int32)).max()) / INT16_FULL_SCALE
-        return Take(
+        return Utterance(
             samples, (word.end - word.start) / self._rate_hz, 20 * float(np.log10(peak)), word.level_db, word.room_db
         )

@@ -166,7 +166,7 @@ class SavedEvents:
             "at_s": round(detection.at_s, 4),
             "first_sample": first,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(waiting.wall_s)),
-            "bundle": manifest.name,
+            "bundle": self._bundle.name,
             "bundle_hash": self._bundle.hash,
             "labels": list(manifest.labels),
             "scores": [

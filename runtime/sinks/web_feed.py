@@ -122,7 +122,7 @@ class WebFeed:
     def state(self) -> dict[str, object]:
         """All that a page needs to begin."""
         return {
-            "bundle": self._manifest.name,
+            "bundle": self._spotter.bundle.name,
             "words": self._words,
             "thresholds": self._spotter.thresholds,
             "coefficients": self._manifest.features.coefficients,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wyoming.event import Event, Eventable
 
-    from kwspot.runtime.model.bundle import Manifest
+    from kwspot.runtime.model.bundle import Bundle
 
 LINE_BYTES = 64 * 1024
 PAYLOAD_BYTES = 256 * 1024
@@ -93,7 +93,7 @@ def error_message(text: str) -> Eventable:
     return Error(text=f"expected a message of the Wyoming protocol; got {text}")
 
 
-def info_message(manifest: Manifest) -> Eventable:
+def info_message(bundle: Bundle) -> Eventable:
     """What ``describe`` is answered with: one program, one model per word."""
     from importlib.metadata import version
 
@@ -105,7 +105,7 @@ def info_message(manifest: Manifest) -> Eventable:
         return WakeModel(
             name=word,
             phrase=word,
-            description=f"{word} ({manifest.name})",
+            description=f"{word} ({bundle.name})",
             version=None,
             attribution=by,
             installed=True,
@@ -118,7 +118,7 @@ def info_message(manifest: Manifest) -> Eventable:
         version=version("kwspot"),
         attribution=by,
         installed=True,
-        models=[model(word) for word in manifest.words],
+        models=[model(word) for word in bundle.manifest.words],
     )
     return Info(wake=[program])
 

@@ -82,8 +82,9 @@ class WyomingServer:
         self._events = events
         self._alive = alive
         self._idle = [new_spotter()]  # made now, so that what is wrong with the bundle is told at once
-        self.manifest = self._idle[0].bundle.manifest
-        self.info = info_message(self.manifest)
+        self.bundle = self._idle[0].bundle
+        self.manifest = self.bundle.manifest
+        self.info = info_message(self.bundle)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -114,7 +115,7 @@ class WyomingServer:
         self._events.write(
             "start",
             source=source,
-            bundle=self.manifest.name,
+            bundle=self.bundle.name,
             engine=self._idle[0].engine_name,
             words=list(self.manifest.words),
             sample_rate_hz=self.manifest.features.sample_rate_hz,

@@ -246,34 +246,43 @@ def test_bad_labels(
 def test_the_noise_lies_as_far_below_the_word_as_was_asked(tone_folder: Path, save_wav: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = save_wav(tmp_path / "noise.wav", rng.normal(0, 300, 40_000).astype(np.int16))
-    takes = [clip.path for clip in DataFolder(tone_folder).clips("test", ["low"])][:5]
+    utterances = [clip.path for clip in DataFolder(tone_folder).clips("test", ["low"])][:5]
     background = [clip.path for clip in DataFolder(tone_folder).clips("test", ["high"])][:3]
-    pieces = list(mixed(takes, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
+    pieces = list(mixed(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
     assert sum(piece.is_word for piece in pieces) == 5
     assert not pieces[0].is_word
-    clean = [read_sound(path, 16_000).astype(float) for path in (*takes, *background)]
+    clean = [read_sound(path, 16_000).astype(float) for path in (*utterances, *background)]
     for piece in pieces:
         # The clean sound that is in it is the one it is most like.
         best = min(clean, key=lambda sound: np.square(piece.sound - sound).sum())
         added = piece.sound - best
         ratio = 20 * np.log10(loudness(best, 16_000) / np.sqrt(np.square(added).mean()))
         assert ratio == pytest.approx(20, abs=0.5)
-    other = list(mixed(takes, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
+    other = list(mixed(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
     assert all(np.array_equal(a.sound, b.sound) for a, b in zip(pieces, other, strict=True))
 
 
 def test_wake_words_against_background(
     tiny_bundle: Bundle, tone_folder: Path, save_wav: Callable[..., Path], tmp_path: Path
 ) -> None:
-    takes, background = tmp_path / "takes", tmp_path / "background"
-    for folder, word in ((takes, "low"), (background, "high")):
+    utterances, background = tmp_path / "utterances", tmp_path / "background"
+    for folder, word in ((utterances, "low"), (background, "high")):
         for clip in DataFolder(tone_folder).clips("test", [word]):
             folder.mkdir(exist_ok=True)
             shutil.copy(clip.path, folder)
-    command = ("wake", str(tiny_bundle.path), "--word", "low", "--takes", str(takes), "--background", str(background))
+    command = (
+        "wake",
+        str(tiny_bundle.path),
+        "--word",
+        "low",
+        "--utterances",
+        str(utterances),
+        "--background",
+        str(background),
+    )
     values = bench(tmp_path, *command)
     points = values["points"]
-    assert values["takes"] == 24
+    assert values["utterances"] == 24
     assert [point["threshold"] for point in points] == sorted(point["threshold"] for point in points)
     assert points[0]["miss_rate"] < 0.3
     # 24 takes that each fire once: what belongs to a take is no false accept.
@@ -282,9 +291,9 @@ def test_wake_words_against_background(
     assert missed[0] <= missed[-1]
     # The word in the background is falsely accepted again and again, and takes of another word are missed.
     gap = np.zeros(24_000, np.int16)
-    spoken = [part for path in sorted(takes.iterdir()) for part in (read_sound(path, 16_000), gap)]
+    spoken = [part for path in sorted(utterances.iterdir()) for part in (read_sound(path, 16_000), gap)]
     save_wav(tmp_path / "talk/talk.wav", np.concatenate(spoken))
-    exchanged = ("--takes", str(background), "--background", str(tmp_path / "talk"))
+    exchanged = ("--utterances", str(background), "--background", str(tmp_path / "talk"))
     other = bench(tmp_path, "wake", str(tiny_bundle.path), "--word", "low", *exchanged)
     assert other["points"][0]["miss_rate"] > 0.9
     assert other["points"][0]["false_accepts"] > 18
@@ -294,11 +303,11 @@ def test_wake_words_against_background(
     ("options", "expected"),
     [
         (["--word", "loud"], "no word 'loud'; the bundle hears low, high"),
-        (["--word", "low", "--takes", "nowhere"], "nowhere holds no sound file; expected takes of low"),
+        (["--word", "low", "--utterances", "nowhere"], "nowhere holds no sound file; expected takes of low"),
     ],
 )
 def test_wake_word_mistakes(
     tiny_bundle: Bundle, tone_folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], expected: str
 ) -> None:
-    folders = ["--takes", str(tone_folder / "low"), "--background", str(tone_folder / "high")]
+    folders = ["--utterances", str(tone_folder / "low"), "--background", str(tone_folder / "high")]
     assert expected in mistake(capsys, "wake", str(tiny_bundle.path), *folders, *options)

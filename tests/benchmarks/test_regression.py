@@ -13,7 +13,7 @@ import pytest
 from kwspot.runtime import cli
 
 BASELINES = Path(__file__).parents[2] / "benchmarks/baselines"
-WORDS = {"commands": "yes,no,stop,go", "seed": "bed,cat,happy"}
+WORDS = {"commands": "yes,no,stop,go", "tutorial": "bed,cat,happy"}
 
 
 @pytest.mark.parametrize("name", list(WORDS))

@@ -17,7 +17,7 @@ from kwspot.runtime.errors import ConfigError, RunError
 from kwspot.runtime.model.bundle import Bundle
 
 STAGES = {"float-keras": 190, "float-tflite": 190, "int8-litert": 188, "int8-onnx": 187}
-METRICS = {"seed": 170, "seed-speakers": 150, "kwspot": 189}
+METRICS = {"tutorial": 170, "tutorial-speakers": 150, "kwspot": 189}
 
 
 def _metrics(correct: int) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def test_the_page_says_what_the_files_say() -> None:
         "macs": 6_789_000,
         "bytes": 23_456,
     }
-    seed = {"conv1": {name: _metrics(METRICS[name]) for name in ("seed", "seed-speakers")}}
+    tutorial = {"conv1": {name: _metrics(METRICS[name]) for name in ("tutorial", "tutorial-speakers")}}
     text = page(
-        [preset], {}, seed, ["python", "-m", "kwspot.benchmarks.experiments.results_page", "--data", "my words"]
+        [preset], {}, tutorial, ["python", "-m", "kwspot.benchmarks.experiments.results_page", "--data", "my words"]
     )
     row = _cells(text, "conv1", 0)
     assert row[:3] == ["conv1", "12,345", "6,789,000"]
@@ -216,7 +216,7 @@ def test_a_training_that_was_cut_short_goes_on(
     trained = {Path(command[command.index("--run") + 1]).name: command for command in commands if command[0] == "train"}
     assert "--resume" in trained["run"]
     assert "--overwrite" in trained["seed"]
-    assert not {"--resume", "--overwrite"} & set(trained["seed-speakers"])
+    assert not {"--resume", "--overwrite"} & set(trained["tutorial-speakers"])
 
 
 def test_results_of_other_settings_are_not_mixed(make: Callable[..., int]) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kwspot.benchmarks.stream.measures import equal_error
 from kwspot.export.calibrate.choose import GRID, Choice, Point, choose
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
-from kwspot.runtime.audio.sound_lists import negatives_in, takes_of
+from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.detect.replay import AFTER_S, Replay, Scored, StreamScores
@@ -144,9 +144,9 @@ def folders(tmp_path: Path, save_wav: Callable[..., Path]) -> Path:
     return tmp_path
 
 
-def test_takes_are_found_in_any_layout(folders: Path) -> None:
+def test_utterances_are_found_in_any_layout(folders: Path) -> None:
     def names(*given: str, words: tuple[str, ...] = ("hey computer",), part: str | None = None) -> list[str]:
-        return [take.path.name for take in takes_of(given, words, part)]
+        return [utterance.path.name for utterance in utterances_of(given, words, part)]
 
     wake = folders / "wake"
     assert names(str(wake)) == ["b.flac.wav", "a-1.wav"]
@@ -159,11 +159,11 @@ def test_takes_are_found_in_any_layout(folders: Path) -> None:
 
 
 def test_a_list_chooses_the_part(folders: Path) -> None:
-    (take,) = takes_of([str(folders / "data")], ["yes"], None)
-    assert (take.path.name, take.speaker) == ("bob_nohash_0.wav", "bob")
-    assert len(takes_of([str(folders / "data")], ["yes"], "all")) == 2
+    (utterance,) = utterances_of([str(folders / "data")], ["yes"], None)
+    assert (utterance.path.name, utterance.speaker) == ("bob_nohash_0.wav", "bob")
+    assert len(utterances_of([str(folders / "data")], ["yes"], "all")) == 2
     with pytest.raises(DataFolderError, match="none in the part test"):
-        takes_of([str(folders / "data")], ["no"], "test")
+        utterances_of([str(folders / "data")], ["no"], "test")
 
 
 def test_negatives_are_what_is_no_word(folders: Path) -> None:
@@ -275,9 +275,9 @@ def drawn(
 
 def test_what_was_measured_adds_up(drawn: tuple[Path, dict[str, Any]]) -> None:
     values = drawn[1]
-    assert (values["takes"], values["negatives"]["sounds"]) == (50, 25)
+    assert (values["utterances"], values["negatives"]["sounds"]) == (50, 25)
     assert values["negatives"]["hours"] == pytest.approx(25 / 3600)
-    assert sum(row["takes"] for row in values["speakers"]) == 50
+    assert sum(row["utterances"] for row in values["speakers"]) == 50
     missed = sum(row["missed"] for row in values["words"].values())
     assert missed == values["missed_together"]["missed"] == sum(row["missed"] for row in values["speakers"])
     clean, *noisy = values["noise"]["rows"]

@@ -45,15 +45,17 @@ def folder(recordings: Path, save_wav, tmp_path: Path, monkeypatch: pytest.Monke
             names.append(f"{word}/{path.name}")
     (data / "validation_list.txt").write_text("\n".join(names))
 
-    takes = [read_sound(path, 16_000) for path in chosen["stop"][:3]]
+    utterances = [read_sound(path, 16_000) for path in chosen["stop"][:3]]
     gap = np.zeros(16_000, np.int16)
-    save_wav(tmp_path / "long.wav", np.concatenate([part for take in takes for part in (gap, take)] + [gap]))
+    save_wav(
+        tmp_path / "long.wav", np.concatenate([part for utterance in utterances for part in (gap, utterance)] + [gap])
+    )
     (tmp_path / "long.csv").write_text("stop, 1000\nstop, 3000\nstop, 5000\n")
-    shutil.copytree(data / "stop", tmp_path / "takes")
+    shutil.copytree(data / "stop", tmp_path / "utterances")
     for name in ("speech", "noise"):
         shutil.copytree(data / "bed", tmp_path / name)
 
-    bundle = load_bundle("seed")
+    bundle = load_bundle("tutorial")
     window = next(tensor for tensor in bundle.manifest.models["int8-tflite"].inputs)
     if bundle.manifest.kind == "window":
         shutil.copy(bundle.path / "model.int8.tflite", tmp_path / "kws_ref_model.tflite")

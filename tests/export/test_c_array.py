@@ -60,7 +60,7 @@ def compiler(name: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("name", ["commands", "seed"])
+@pytest.mark.parametrize("name", ["commands", "tutorial"])
 def test_the_pair_compiles_and_holds_the_bundle(name, tmp_path):
     bundle = load_bundle(name)
     assert export_cli.main([name, "--c-array", str(tmp_path)]) == 0
@@ -159,7 +159,7 @@ def steps_of(bundle: Bundle, infer) -> tuple[list[list[np.ndarray]], np.ndarray]
     return inputs, np.array(scores)
 
 
-@pytest.mark.parametrize("name", ["commands", "seed"])
+@pytest.mark.parametrize("name", ["commands", "tutorial"])
 def test_micro_gives_the_scores_of_the_plain_kernels(name, tmp_path):
     bundle = load_bundle(name)
     inputs, scores = steps_of(bundle, reference_kernels(bundle))

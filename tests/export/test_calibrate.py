@@ -148,7 +148,7 @@ def test_mistakes_change_nothing(
 
 
 def test_a_bundle_of_the_kit_stays_as_it_is(tone_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["calibrate", "seed", "--negatives", str(tone_folder)]) == 2
+    assert main(["calibrate", "tutorial", "--negatives", str(tone_folder)]) == 2
     assert "change a copy" in capsys.readouterr().err
 
 

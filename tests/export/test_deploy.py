@@ -74,7 +74,7 @@ def make_archive(installer_wheel: Path, tmp_path: Path, monkeypatch) -> Callable
 
     monkeypatch.setattr(archive_module, "_download", download)
 
-    def make(name: str = "one", *, bundle: str = "seed", offline: bool = True, **board: object) -> Path:
+    def make(name: str = "one", *, bundle: str = "tutorial", offline: bool = True, **board: object) -> Path:
         target = tmp_path / f"{name}.tar.gz"
         archive_module.write_archive(target, load_bundle(bundle), [this_machine(**board)], engine=None, offline=offline)
         with tarfile.open(target) as content:
@@ -172,15 +172,15 @@ def test_what_cannot_be_served_is_refused_with_the_reason(said, reason):
 def test_mistakes_on_the_command_line(tmp_path):
     to = ["--to", str(tmp_path / "x.tar.gz")]
     for argv, error, says in [
-        (["seed"], ConfigError, "nowhere to deploy to"),
-        (["seed", "--to", str(tmp_path / "x.zip")], ConfigError, "ends in .tar.gz"),
-        (["seed", *to, "--apt"], ConfigError, "--apt is for --ssh"),
-        (["seed", *to, "--offline"], ConfigError, "--target pi-os-13-arm64 or"),
-        (["seed", *to, "--target", "pi-os-11"], DeployError, "expected auto or one of"),
-        (["seed", *to, "--target", "pi-os-13-arm64", "--engine", "tflite"], DeployError, "does not run on"),
+        (["tutorial"], ConfigError, "nowhere to deploy to"),
+        (["tutorial", "--to", str(tmp_path / "x.zip")], ConfigError, "ends in .tar.gz"),
+        (["tutorial", *to, "--apt"], ConfigError, "--apt is for --ssh"),
+        (["tutorial", *to, "--offline"], ConfigError, "--target pi-os-13-arm64 or"),
+        (["tutorial", *to, "--target", "pi-os-11"], DeployError, "expected auto or one of"),
+        (["tutorial", *to, "--target", "pi-os-13-arm64", "--engine", "tflite"], DeployError, "does not run on"),
         (["none.kws", *to], BundleError, "is no bundle"),
-        (["seed", "--ssh=-oProxyCommand=x"], DeployError, "expected user@host"),
-        *((["seed", *to, "--target", name], DeployError, "cannot be served") for name in REFUSED),
+        (["tutorial", "--ssh=-oProxyCommand=x"], DeployError, "expected user@host"),
+        *((["tutorial", *to, "--target", name], DeployError, "cannot be served") for name in REFUSED),
     ]:
         with pytest.raises(error, match=says):
             deploy_cli.main(argv)
@@ -192,7 +192,7 @@ def test_wheels_that_cannot_be_had_leave_no_archive(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(DeployError, match=r"cannot be downloaded: ERROR: .*; check the network"):
-        deploy_cli.main(["seed", "--to", str(tmp_path / "x.tar.gz"), "--offline", "--target", "pi-os-12-arm64"])
+        deploy_cli.main(["tutorial", "--to", str(tmp_path / "x.tar.gz"), "--offline", "--target", "pi-os-12-arm64"])
     assert not list(tmp_path.iterdir())
 
 
@@ -402,7 +402,7 @@ def ssh_server(tmp_path: Path, monkeypatch) -> str:
 def test_a_board_that_ssh_reaches(ssh_server, make_archive, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(boards, "BOARDS", {**BOARDS, "here": this_machine()})
     prefix = tmp_path / "kwspot"
-    argv = ["seed", "--ssh", ssh_server, "--offline", "--prefix", str(prefix)]
+    argv = ["tutorial", "--ssh", ssh_server, "--offline", "--prefix", str(prefix)]
     assert deploy_cli.main(argv) == 0
     assert listens(prefix)
     said = capfd.readouterr().err
@@ -420,7 +420,7 @@ def test_a_board_that_ssh_reaches(ssh_server, make_archive, tmp_path, monkeypatc
     with pytest.raises(DeployError, match="which is none of"):
         deploy_cli.main(argv)
     with pytest.raises(DeployError, match="nobody cannot be reached; check that 'ssh nobody' works"):
-        deploy_cli.main(["seed", "--ssh", "nobody"])
+        deploy_cli.main(["tutorial", "--ssh", "nobody"])
 
 
 def test_the_installer_is_clean():

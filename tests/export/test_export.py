@@ -105,7 +105,7 @@ def test_manifest_is_filled(tiny_bundle: Bundle, tiny_run: Path, tone_folder: Pa
         ["bundle.json", "golden.npz", "model.float.tflite", "model.int8.onnx", "model.int8.tflite"]
     )
     assert left_in(tiny_bundle.path.parent) == ["tiny.kws"]
-    assert (manifest.name, manifest.kind) == ("tiny", "window")
+    assert (tiny_bundle.name, manifest.kind) == ("tiny", "window")
     assert manifest.labels == ("low", "high", "_silence_")
     assert (manifest.features, manifest.normalisation) == (run.features, run.normalisation)
     assert (manifest.parameters, manifest.macs) == (715, 12_345)
@@ -323,8 +323,8 @@ def _edit(run: Path, old: str, new: str) -> None:
         (lambda run: (run / "config.toml").unlink(), r"has no config\.toml"),
         (lambda run: (run / "model.keras").unlink(), r"unfinished: it has no model\.keras"),
         (lambda run: (run / "metrics.json").unlink(), r"unfinished: it has no metrics\.json"),
-        (lambda run: _edit(run, '"kwspot"', '"seed"'), "protocol 'seed', which is for comparison only"),
-        (lambda run: _edit(run, '"kwspot"', '"seed-speakers"'), "protocol 'seed-speakers'"),
+        (lambda run: _edit(run, '"kwspot"', '"tutorial"'), "protocol 'tutorial', which is for comparison only"),
+        (lambda run: _edit(run, '"kwspot"', '"tutorial-speakers"'), "protocol 'seed-speakers'"),
         (lambda run: _edit(run, "[features]", "[feature]"), "does not fit .KeyError: 'features'"),
         (lambda run: _edit(run, "hop_ms = 20.0", "hop_ms = 0.0"), "hop_ms"),
         (lambda run: _edit(run, "labels = [", "labels = "), "does not fit .TOMLDecodeError"),

@@ -38,8 +38,8 @@ def stepped(step: StepModel, frames: np.ndarray) -> list[np.ndarray]:
     for start in range(0, len(frames), hop):
         said = step.model({"features": frames[None, start : start + hop, None], **tensors})
         scores.append(np.asarray(said["scores"])[0])
-        for state, twin in step.states:
-            tensors[state] = np.asarray(said[twin])[:, -tensors[state].shape[1] :]
+        for state, paired in step.states:
+            tensors[state] = np.asarray(said[paired])[:, -tensors[state].shape[1] :]
     return scores
 
 

@@ -30,7 +30,7 @@ from kwspot.runtime.model.bundle import Bundle, Manifest, TensorInfo, load_bundl
 from kwspot.runtime.model.classifier import StreamClassifier, WindowClassifier
 from kwspot.runtime.model.engines import Engine, LiteRtEngine, open_engine
 from kwspot.runtime.model.golden import check_golden
-from kwspot.runtime.model.session import Stepper, Tensor
+from kwspot.runtime.model.session import StreamSession, Tensor
 
 RATE_HZ = 16_000
 HERE = ["litert", "onnx"]
@@ -74,11 +74,11 @@ def test_a_stream_bundle_says_what_its_tensors_are_for(stream_bundle: Bundle) ->
         assert [tensor.name for tensor in model.inputs] == ["features", "state1_in", "state2_in", "state3_in"]
         assert [tensor.name for tensor in model.outputs] == ["scores", "state1_out", "state2_out", "state3_out"]
         assert [model.inputs[0].shape, model.outputs[0].shape] == [(1, 2, 1, 12), (1, 3)]
-        for state, twin in zip(model.inputs[1:], model.outputs[1:], strict=True):
-            assert (state.scale, state.zero_point) == (twin.scale, twin.zero_point)
+        for state, paired in zip(model.inputs[1:], model.outputs[1:], strict=True):
+            assert (state.scale, state.zero_point) == (paired.scale, paired.zero_point)
             assert (state.scale is None) == (form == "float-tflite")
             # The new rows come after those that are remembered.
-            assert twin.shape[1] > state.shape[1]
+            assert paired.shape[1] > state.shape[1]
     assert manifest.window_frames == 49
     assert 0 < manifest.macs < 12_345
 
@@ -235,8 +235,8 @@ def test_two_classifiers_of_one_bundle_are_apart(stream_bundle: Bundle, sound: n
 class NotFinite:
     """A stepper that steps to nothing."""
 
-    def __init__(self, stepper: Stepper) -> None:
-        self.frames, self.scores = stepper.frames, np.full_like(stepper.scores, np.nan)
+    def __init__(self, session: StreamSession) -> None:
+        self.frames, self.scores = session.frames, np.full_like(session.scores, np.nan)
 
     def step(self) -> None: ...
 
@@ -248,8 +248,8 @@ class NotFinite:
 
 def test_scores_that_are_not_finite_are_refused(stream_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_engine(stream_bundle, "litert", precision="float")
-    stepper = engine.stepper()
-    monkeypatch.setattr(engine, "stepper", lambda: NotFinite(stepper))
+    session = engine.session()
+    monkeypatch.setattr(engine, "stepper", lambda: NotFinite(session))
     with pytest.raises(EngineError, match="litert gave a score that is not finite for tiny-stream; try another"):
         StreamClassifier(stream_bundle.manifest, engine).push(np.zeros((2, 12), np.float32))
 
@@ -426,13 +426,13 @@ def test_a_step_is_an_inference_with_the_states_fed_back(stream_bundle: Bundle) 
         engine: Engine = open_engine(stream_bundle, name)
         tensors = [np.zeros(tensor.shape, tensor.dtype) for tensor in engine.inputs]
         said = [tensor.copy() for tensor in engine.infer(tensors)]
-        stepper = engine.stepper()
-        stepper.frames[...] = 0
-        stepper.set_states(tensors[1:])
-        stepper.step()
-        np.testing.assert_array_equal(stepper.scores, said[0])
-        for state, twin in zip(stepper.states(), said[1:], strict=True):
-            np.testing.assert_array_equal(state, twin[:, -state.shape[1] :])
+        session = engine.session()
+        session.frames[...] = 0
+        session.set_states(tensors[1:])
+        session.step()
+        np.testing.assert_array_equal(session.scores, said[0])
+        for state, paired in zip(session.states(), said[1:], strict=True):
+            np.testing.assert_array_equal(state, paired[:, -state.shape[1] :])
 
 
 # What the page shows

@@ -27,7 +27,7 @@ def heard(spotter: KeywordSpotter, sound: np.ndarray, block_samples: int = 1280)
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return load_bundle("seed")
+    return load_bundle("tutorial")
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,11 @@ def test_by_option(save_wav, bursts_and_quiet, tmp_path, capsys):
     path = save_wav(tmp_path / "sound.wav", bursts_and_quiet)
     outputs = []
     for options in ([], ["--gate", "-50"], ["--gate=-59.9"]):
-        assert cli.main(["listen", "seed", "--wav", str(path), *options]) == 0
+        assert cli.main(["listen", "tutorial", "--wav", str(path), *options]) == 0
         outputs.append(capsys.readouterr().out)
     assert outputs[0] == outputs[1] == outputs[2]
     for value, says in (("quiet", "--gate quiet: expected a level"), ("-70", "more than digital silence")):
-        assert cli.main(["listen", "seed", "--wav", str(path), f"--gate={value}"]) == 2
+        assert cli.main(["listen", "tutorial", "--wav", str(path), f"--gate={value}"]) == 2
         said = capsys.readouterr().err
         assert says in said
         assert said.count("\n") == 1

@@ -223,20 +223,20 @@ def real_stream(recordings):
     return stream_of(clips, minutes=10)
 
 
-def test_ten_minutes_of_real_clips(save_wav, seed_bundle, real_stream, tmp_path, tflite_python):
+def test_ten_minutes_of_real_clips(save_wav, tutorial_bundle, real_stream, tmp_path, tflite_python):
     """The same events from a file, from standard input and from push, in blocks of any size, in all engines."""
     sound, words = real_stream
     assert len(sound) >= 600 * RATE_HZ
-    expected = pushed(KeywordSpotter(seed_bundle, engine="litert"), sound, 1280)
+    expected = pushed(KeywordSpotter(tutorial_bundle, engine="litert"), sound, 1280)
     path = save_wav(tmp_path / "stream.wav", sound)
-    assert detections_of(listen(seed_bundle.path, "--wav", path)) == expected
-    assert detections_of(listen(seed_bundle.path, "--stdin", stdin=sound.tobytes())) == expected
+    assert detections_of(listen(tutorial_bundle.path, "--wav", path)) == expected
+    assert detections_of(listen(tutorial_bundle.path, "--stdin", stdin=sound.tobytes())) == expected
     for block_samples in (1, 319, 320, 321, 4096):
-        assert pushed(KeywordSpotter(seed_bundle), sound, block_samples) == expected
-    assert pushed(KeywordSpotter(seed_bundle, engine="onnx"), sound, 1280) == expected
-    command = [tflite_python, "-m", "kwspot.runtime.cli", "listen", str(seed_bundle.path), "--engine", "tflite"]
+        assert pushed(KeywordSpotter(tutorial_bundle), sound, block_samples) == expected
+    assert pushed(KeywordSpotter(tutorial_bundle, engine="onnx"), sound, 1280) == expected
+    command = [tflite_python, "-m", "kwspot.runtime.cli", "listen", str(tutorial_bundle.path), "--engine", "tflite"]
     output = subprocess.run([*command, "--wav", str(path)], capture_output=True, text=True, check=True).stdout
-    same_within_one_hop(detections_of(output), expected, seed_bundle)
+    same_within_one_hop(detections_of(output), expected, tutorial_bundle)
     heard = sum(
         any(label == word and end - RATE_HZ < at < end + RATE_HZ // 2 for label, _, at in expected)
         for word, end in words
@@ -245,8 +245,8 @@ def test_ten_minutes_of_real_clips(save_wav, seed_bundle, real_stream, tmp_path,
 
 
 @pytest.fixture(scope="module")
-def seed_bundle():
-    return load_bundle("seed")
+def tutorial_bundle():
+    return load_bundle("tutorial")
 
 
 def test_the_shipped_bundles_are_whole(capsys):

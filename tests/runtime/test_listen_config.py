@@ -49,9 +49,9 @@ def test_every_option_can_be_said_in_a_file_as_on_the_command_line(tmp_path):
 
 
 def test_the_command_line_goes_before_the_file(tmp_path):
-    text = 'bundle = "seed"\ndevice = "usb"\nengine = "onnx"\nthreshold = {low = 0.5, high = 0.6}\n'
+    text = 'bundle = "tutorial"\ndevice = "usb"\nengine = "onnx"\nthreshold = {low = 0.5, high = 0.6}\n'
     plain = read(tmp_path, text)
-    assert (plain.bundle, plain.device, plain.engine, plain.wav) == ("seed", "usb", "onnx", None)
+    assert (plain.bundle, plain.device, plain.engine, plain.wav) == ("tutorial", "usb", "onnx", None)
     over = read(tmp_path, text, "other.kws", "--wav", "a.wav", "--threshold", "low=0.9")
     assert (over.bundle, over.device, over.engine, over.wav) == ("other.kws", None, "onnx", ["a.wav"])
     assert listen_cli._thresholds(over.threshold) == {"low": 0.9, "high": 0.6}

@@ -161,7 +161,7 @@ def test_real_clips_at_48_khz_give_the_labels_of_the_original_within_one_hop(rec
 
     from kwspot.runtime.model.bundle import load_bundle
 
-    bundle = load_bundle("seed")
+    bundle = load_bundle("tutorial")
     clips = DataFolder(recordings / "speech_commands").clips("validation", ["bed", "cat", "happy"])[::12][:30]
     pause = np.zeros(RATE_HZ // 2, np.int16)
     sound = np.concatenate([part for clip in clips for part in (pause, read_sound(clip.path, RATE_HZ))])

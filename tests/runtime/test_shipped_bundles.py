@@ -16,7 +16,7 @@ from kwspot.runtime.model.golden import check_golden
 # Words, and how many per cent of the validation clips must be right: a margin below what docs/bundles.md says.
 SHIPPED = {
     "commands": (("yes", "no", "up", "down", "left", "right", "stop", "go"), 94.5),
-    "seed": (("bed", "cat", "happy"), 97.0),
+    "tutorial": (("bed", "cat", "happy"), 97.0),
 }
 
 

@@ -18,7 +18,7 @@ from virtual_microphone import PATIENCE_S, RATE_HZ, Player, Pulse
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
-from kwspot.runtime.record.utterances import Again, Take, TakeCutter
+from kwspot.runtime.record.utterances import Again, Utterance, UtteranceCutter
 from kwspot.runtime.record.word_finder import CLIP_MS, MARGIN_MS, find_word, trimmed
 
 MS = RATE_HZ // 1000
@@ -35,8 +35,8 @@ def in_room(*parts: int | np.ndarray, noise: float = 10.0, offset: float = 0.0) 
     return np.clip(np.rint(noisy), -32768, 32767).astype(np.int16)
 
 
-def cut(sound: np.ndarray, longest_s: float = 4.0) -> list[Take | Again]:
-    return TakeCutter(RATE_HZ, longest_s=longest_s).push(sound)
+def cut(sound: np.ndarray, longest_s: float = 4.0) -> list[Utterance | Again]:
+    return UtteranceCutter(RATE_HZ, longest_s=longest_s).push(sound)
 
 
 @given(
@@ -63,17 +63,17 @@ SEVERAL = (600, tone(400), 700, tone(300, 100), 800, tone(500), 200, tone(100), 
 
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=20))
 @settings(max_examples=5, deadline=None)
-def test_the_slicing_of_the_sound_changes_no_take(lengths):
-    sound, cutter = in_room(*SEVERAL), TakeCutter(RATE_HZ, longest_s=3.0)
-    found: list[Take | Again] = []
+def test_the_slicing_of_the_sound_changes_no_utterance(lengths):
+    sound, cutter = in_room(*SEVERAL), UtteranceCutter(RATE_HZ, longest_s=3.0)
+    found: list[Utterance | Again] = []
     at = 0
     for length in [*lengths, len(sound)]:
         found += cutter.push(sound[at : at + length])
         at += length
-    assert [type(result) for result in found] == [Take, Again, Take, Again]
+    assert [type(result) for result in found] == [Utterance, Again, Utterance, Again]
     for result, whole in zip(found, cut(sound, 3.0), strict=True):
         assert type(result) is type(whole)
-        if isinstance(result, Take):
+        if isinstance(result, Utterance):
             np.testing.assert_array_equal(result.samples, whole.samples)
         else:
             assert result == whole
@@ -99,9 +99,9 @@ def test_what_has_to_be_said_again(kind, sound):
 
 
 def test_a_stop_inside_a_word_does_not_end_it_and_what_comes_after_is_the_next():
-    takes = cut(in_room(500, tone(300), 250, tone(100), 600, tone(400), 600))
-    assert [round(take.word_s, 1) for take in takes if isinstance(take, Take)] == [0.7, 0.4]
-    assert all(len(take.samples) >= RATE_HZ for take in takes if isinstance(take, Take))
+    utterances = cut(in_room(500, tone(300), 250, tone(100), 600, tone(400), 600))
+    assert [round(utterance.word_s, 1) for utterance in utterances if isinstance(utterance, Utterance)] == [0.7, 0.4]
+    assert all(len(utterance.samples) >= RATE_HZ for utterance in utterances if isinstance(utterance, Utterance))
 
 
 def test_real_words_are_taken_whole(recordings):
@@ -112,11 +112,11 @@ def test_real_words_are_taken_whole(recordings):
         tried += 1
         sound = read_sound(clip.path, RATE_HZ)
         found = cut(in_room(600, sound.astype(float), 800))
-        takes = [result for result in found if isinstance(result, Take)]
-        if len(takes) != 1 or len(found) != 1:
+        utterances = [result for result in found if isinstance(result, Utterance)]
+        if len(utterances) != 1 or len(found) != 1:
             continue
         energy = np.square(sound.astype(float)).sum()
-        taken += np.square(takes[0].samples.astype(float)).sum() > 0.99 * energy
+        taken += np.square(utterances[0].samples.astype(float)).sum() > 0.99 * energy
     assert tried >= 20
     assert taken >= 0.9 * tried, (taken, tried)
 
@@ -164,7 +164,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "kwspot.runtime.cli", "record", *arguments]
 
 
-def test_takes_are_whole_files_that_are_numbered_on(tmp_path, pulse, spoken):
+def test_utterances_are_whole_files_that_are_numbered_on(tmp_path, pulse, spoken):
     mine = tmp_path / "mine"
     first = mine / "hey lamp/ann_nohash_6.flac"
     first.parent.mkdir(parents=True)

@@ -17,7 +17,7 @@ from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.fit.averaging import Average
 from kwspot.train.fit.run_writer import Run
-from kwspot.train.fit.trainer import Lesson, prepare, train
+from kwspot.train.fit.trainer import TrainingTask, prepare, train
 
 CONFIG = Config(
     model=ModelConfig("ds-cnn", {"channels": 4, "blocks": 1, "dropout": 0.1}),
@@ -48,14 +48,14 @@ def test_it_is_the_average_by_hand_of_weights_and_statistics() -> None:
 
 
 @pytest.fixture(scope="module")
-def lesson(tone_folder: Path) -> Lesson:
+def task(tone_folder: Path) -> TrainingTask:
     return prepare(DataFolder(tone_folder), CONFIG, "tiny")
 
 
 @pytest.fixture(scope="module")
-def whole(lesson: Lesson, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(task: TrainingTask, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "whole"
-    train(lesson, run)
+    train(task, run)
     return run
 
 
@@ -64,15 +64,15 @@ def weights_of(run: Path) -> list[np.ndarray]:
 
 
 def test_it_is_validated_and_kept_and_the_training_goes_on_without_it(
-    whole: Path, lesson: Lesson, tmp_path: Path
+    whole: Path, task: TrainingTask, tmp_path: Path
 ) -> None:
     without = dataclasses.replace(CONFIG.training, average_decay=0.0)
-    plain = dataclasses.replace(lesson, config=dataclasses.replace(CONFIG, training=without))
+    plain = dataclasses.replace(task, config=dataclasses.replace(CONFIG, training=without))
     train(plain, tmp_path / "plain")
     ours, theirs = Run.load(whole).history, Run.load(tmp_path / "plain").history
     assert [row["loss"] for row in ours] == [row["loss"] for row in theirs]  # the weights go the same way
     assert [row["val_loss"] for row in ours] != [row["val_loss"] for row in theirs]
-    frames, targets = lesson.validation
+    frames, targets = task.validation
     model = keras.models.load_model(whole / "model.keras")
     loss = keras.losses.categorical_crossentropy(targets, model.predict_on_batch(frames))
     assert float(np.mean(loss)) == pytest.approx(Run.load(whole).metrics["validation"]["loss"], rel=1e-4)
@@ -96,10 +96,10 @@ class CutShort:
             yield batch
 
 
-def test_resumed_it_is_the_same_to_the_last_bit(whole: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_resumed_it_is_the_same_to_the_last_bit(whole: Path, task: TrainingTask, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        train(dataclasses.replace(lesson, examples=CutShort(lesson.examples)), tmp_path / "run")
-    train(lesson, tmp_path / "run", resume=True)
+        train(dataclasses.replace(task, examples=CutShort(task.examples)), tmp_path / "run")
+    train(task, tmp_path / "run", resume=True)
     for a, b in zip(weights_of(whole), weights_of(tmp_path / "run"), strict=True):
         np.testing.assert_array_equal(a, b)
 

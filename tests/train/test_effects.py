@@ -155,10 +155,10 @@ def test_words_that_sound_alike_are_left_out_of_the_vocabulary():
     assert unknown.unlike(["know", "right", "house"], ["no", "write"]) == ["house"]
     vocabulary = unknown.vocabulary()
     assert len(vocabulary) == len(set(vocabulary)) > 400
-    spoken = unknown.spoken_clips(["house"], 2, 15_840, RATE_HZ, np.random.default_rng(0))
+    spoken = unknown.synthesised_clips(["house"], 2, 15_840, RATE_HZ, np.random.default_rng(0))
     assert all(clip.shape == (15_840,) and clip.any() for clip in spoken)
     with pytest.raises(ConfigError, match="16000 Hz"):
-        unknown.spoken_clips(["house"], 2, 8_000, 8_000, np.random.default_rng(0))
+        unknown.synthesised_clips(["house"], 2, 8_000, 8_000, np.random.default_rng(0))
 
 
 def test_bad_values_are_named():

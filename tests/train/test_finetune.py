@@ -219,13 +219,13 @@ def test_resumed_it_ends_as_if_never_stopped(source: Path, tone_folder: Path, tm
 
     old = Run.load(source)
     config = finetuning_config(train_cli.recorded_config(old.config), 2)
-    lesson = prepare_finetuning(old, DataFolder(tone_folder), config, quantised=True)
+    task = prepare_finetuning(old, DataFolder(tone_folder), config, quantised=True)
 
-    def network_of(lesson: Any) -> Any:
-        return network_from(old, data=tone_folder, quantised=True, lesson=lesson)
+    def network_of(task: Any) -> Any:
+        return network_from(old, data=tone_folder, quantised=True, task=task)
 
-    train(lesson, tmp_path / "whole", network_of=network_of)
-    cut = dataclasses.replace(lesson, examples=Interrupted(lesson.examples))
+    train(task, tmp_path / "whole", network_of=network_of)
+    cut = dataclasses.replace(task, examples=Interrupted(task.examples))
     assert train(cut, tmp_path / "cut", network_of=network_of).interrupted
     assert finetune(source, "--quantised", "--epochs", 2, "--run", tmp_path / "cut", "--resume") == 0
     one, other = (keras.models.load_model(tmp_path / name / "model.keras").get_weights() for name in ("whole", "cut"))

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.benchmarks.experiments import held_out as left_out
+from kwspot.benchmarks.experiments import held_out as held_out
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.train.config.config import Config, load_config, load_preset
 from kwspot.train.config.tables import DataConfig, ModelConfig, UnknownConfig
 from kwspot.train.data.clips import load_clips
-from kwspot.train.data.held_out_folder import LEVELS_DBFS, write_left_out
+from kwspot.train.data.held_out_folder import LEVELS_DBFS, write_held_out
 
 SaveWav = Callable[..., Path]
 RATE_HZ = 16_000
@@ -29,9 +29,9 @@ LEFT_OUT = Config(
         unknown_share=1.0,
         silence_share=1.0,
         noise_folders=("../noise",),
-        leave_out_noise=("rain/*",),
+        held_out_noise=("rain/*",),
     ),
-    unknown=UnknownConfig(leave_out=("odd", "house"), speech=("../speech",), leave_out_speech=("anna*",)),
+    unknown=UnknownConfig(held_out=("odd", "house"), speech=("../speech",), held_out_speech=("anna*",)),
 )
 
 
@@ -68,7 +68,7 @@ def test_nothing_left_out_is_trained_on(folder: DataFolder) -> None:
 
 
 def test_the_test_folder_holds_what_was_left_out(folder: DataFolder, tmp_path: Path) -> None:
-    counts = write_left_out(folder, LEFT_OUT, tmp_path / "test")
+    counts = write_held_out(folder, LEFT_OUT, tmp_path / "test")
     silences = {f"silence{level}dBFS" for level in LEVELS_DBFS}
     assert set(counts) == {"words", "trained", "rare", "speech-speech", "spoken", "silence-zeros"} | silences
     assert counts["rare"] == 20
@@ -82,15 +82,15 @@ def test_the_test_folder_holds_what_was_left_out(folder: DataFolder, tmp_path: P
             assert measured == pytest.approx(level, abs=2.0 if level < -80 else 0.2)  # one step is -90 dBFS
     assert json.loads((tmp_path / "test/left_out.json").read_text())["clips"] == counts
     with pytest.raises(DataFolderError, match="exists"):
-        write_left_out(folder, LEFT_OUT, tmp_path / "test")
+        write_held_out(folder, LEFT_OUT, tmp_path / "test")
 
 
 @pytest.mark.parametrize(
     ("data", "unknown", "message"),
     [
-        ({"leave_out_noise": ("snow/*",)}, {}, r"leave_out_noise: snow/\* fits no recording"),
-        ({"leave_out_noise": ("*",)}, {}, "leaves nothing of"),
-        ({}, {"leave_out_speech": ("carol*",)}, "leave_out_speech: carol"),
+        ({"held_out_noise": ("snow/*",)}, {}, r"held_out_noise: snow/\* fits no recording"),
+        ({"held_out_noise": ("*",)}, {}, "leaves nothing of"),
+        ({}, {"held_out_speech": ("carol*",)}, "held_out_speech: carol"),
         ({}, {"leave_out": ("low",)}, "a word to be heard"),
         ({}, {"leave_out": ("hosue",)}, "hosue, which is neither in"),
     ],
@@ -110,22 +110,22 @@ def test_what_leaves_nothing_out_or_all_is_refused(
 def test_a_configuration_that_leaves_nothing_out_makes_no_test(folder: DataFolder, tmp_path: Path) -> None:
     whole = Config(model=ModelConfig("perceptron"), data=DataConfig(words=("low", "high")))
     with pytest.raises(ConfigError, match="leaves nothing out"):
-        write_left_out(folder, whole, tmp_path / "test")
+        write_held_out(folder, whole, tmp_path / "test")
 
 
 def test_the_shipped_recipe_and_its_left_out_form_differ_in_what_is_left_out_alone() -> None:
-    whole, part = load_preset("commands"), load_preset("commands-left-out")
-    assert part.unknown.leave_out
-    assert part.unknown.leave_out_speech
-    assert part.data.leave_out_noise
-    data = dataclasses.replace(part.data, leave_out_noise=())
-    unknown = dataclasses.replace(part.unknown, leave_out=(), leave_out_speech=())
+    whole, part = load_preset("commands"), load_preset("commands-held-out")
+    assert part.unknown.held_out
+    assert part.unknown.held_out_speech
+    assert part.data.held_out_noise
+    data = dataclasses.replace(part.data, held_out_noise=())
+    unknown = dataclasses.replace(part.unknown, held_out=(), held_out_speech=())
     assert dataclasses.replace(part, data=data, unknown=unknown) == whole
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('base = "comands"', "did you mean commands"), ('base = "commands-left-out"', "has no base itself")],
+    [('base = "comands"', "did you mean commands"), ('base = "commands-held-out"', "has no base itself")],
 )
 def test_a_base_is_a_preset_without_a_base(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
@@ -151,7 +151,7 @@ def test_each_source_is_scored(
     (tmp_path / "test/rare").mkdir()
     (tmp_path / "test/rare/low").symlink_to(tone_folder / "high")
     files = ["--json", str(tmp_path / "out.json"), "--predictions", str(tmp_path / "out.csv")]
-    assert left_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "test"), *files]) == 0
+    assert held_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "test"), *files]) == 0
     rows = json.loads((tmp_path / "out.json").read_text())["sources"]
     assert [row["source"] for row in rows] == ["words", "rare", "silence-90dBFS", "silence-10dBFS"]
     assert all(row["accuracy"] > 0.9 for row in rows if row["source"] != "rare")
@@ -167,8 +167,8 @@ def test_each_source_is_scored(
     said = [line.split(",")[2] for line in evidence if line.startswith("rare,")]
     assert said.count("low") == rows[1]["correct"]
     assert "| words |" in capsys.readouterr().out
-    with pytest.raises(DataFolderError, match="kwspot data left-out"):
-        left_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "nothing")])
+    with pytest.raises(DataFolderError, match="kwspot data held-out"):
+        held_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "nothing")])
 
 
 def test_another_network_takes_no_options_of_the_bases(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.fit import run_writer as run_folder
-from kwspot.train.fit.loop import Course
+from kwspot.train.fit.loop import FitResult
 from kwspot.train.fit.run_writer import HISTORY_COLUMNS, Run
-from kwspot.train.fit.trainer import Lesson, confusion_matrix, prepare, train
+from kwspot.train.fit.trainer import TrainingTask, confusion_matrix, prepare, train
 
 PNG = b"\x89PNG"
 TRAINING = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, weight_decay=1e-3, label_smoothing=0.1)
@@ -37,15 +37,15 @@ CONFIG = Config(
 
 
 @pytest.fixture(scope="module")
-def lesson(tone_folder: Path) -> Lesson:
+def task(tone_folder: Path) -> TrainingTask:
     return prepare(DataFolder(tone_folder), CONFIG, "tiny")
 
 
 @pytest.fixture(scope="module")
-def whole(lesson: Lesson, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(task: TrainingTask, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training that ran to its end."""
     run = tmp_path_factory.mktemp("runs") / "whole"
-    assert train(lesson, run).epochs_run == 4
+    assert train(task, run).epochs_run == 4
     return run
 
 
@@ -66,8 +66,8 @@ def assert_same_training(one: Path, other: Path) -> None:
 class CutShort:
     """Examples that do something in the midst of an epoch, once."""
 
-    def __init__(self, lesson: Lesson, epoch: int, act: Callable[[], None]) -> None:
-        self._examples, self._epoch, self._act = lesson.examples, epoch, act
+    def __init__(self, task: TrainingTask, epoch: int, act: Callable[[], None]) -> None:
+        self._examples, self._epoch, self._act = task.examples, epoch, act
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -114,9 +114,9 @@ def test_everything_promised_is_in_the_run_folder(whole: Path, tone_folder: Path
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4]
 
 
-def test_metrics_are_those_of_the_model_on_disk(whole: Path, lesson: Lesson) -> None:
+def test_metrics_are_those_of_the_model_on_disk(whole: Path, task: TrainingTask) -> None:
     run = Run.load(whole)
-    frames, targets = lesson.validation
+    frames, targets = task.validation
     heard = keras.models.load_model(run.model_path).predict_on_batch(frames).argmax(axis=1)
     right = heard == targets.argmax(axis=1)
     validation = run.metrics["validation"]
@@ -131,7 +131,7 @@ def test_metrics_are_those_of_the_model_on_disk(whole: Path, lesson: Lesson) -> 
     assert run.metrics["macs"] == 45 * 5 * 20 * 8 + 18 * 5 * 8 * 8 + 8 * 2
 
 
-def test_same_seed_same_data_same_result(whole: Path, lesson: Lesson, tone_folder: Path, tmp_path: Path) -> None:
+def test_same_seed_same_data_same_result(whole: Path, task: TrainingTask, tone_folder: Path, tmp_path: Path) -> None:
     again = prepare(DataFolder(tone_folder), CONFIG, "tiny")
     train(again, tmp_path / "again")
     assert_same_training(whole, tmp_path / "again")
@@ -140,37 +140,37 @@ def test_same_seed_same_data_same_result(whole: Path, lesson: Lesson, tone_folde
     assert without_times(whole) != without_times(tmp_path / "other")
 
 
-def test_killed_and_resumed_ends_as_if_never_stopped(whole: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_killed_and_resumed_ends_as_if_never_stopped(whole: Path, task: TrainingTask, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(Killed):
-        train(dataclasses.replace(lesson, examples=CutShort(lesson, 3, kill)), run)
+        train(dataclasses.replace(task, examples=CutShort(task, 3, kill)), run)
     assert [row["epoch"] for row in run_folder.read_history(run)] == [1, 2]
     with pytest.raises(RunError, match=r"has no model.keras, its training was cut short; go on with .*--resume"):
         Run.load(run)
     with pytest.raises(RunError, match="go on with --resume, or replace it with --overwrite"):
-        train(lesson, run)
-    course = train(lesson, run, resume=True)
-    assert course.epochs_run == 4
+        train(task, run)
+    fit_result = train(task, run, resume=True)
+    assert fit_result.epochs_run == 4
     assert not (run / "checkpoint").exists()
     assert_same_training(whole, run)
 
 
-def test_ctrl_c_keeps_the_best_epoch_and_can_be_gone_on_with(whole: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_best_epoch_and_can_be_gone_on_with(whole: Path, task: TrainingTask, tmp_path: Path) -> None:
     run = tmp_path / "run"
     before = signal.getsignal(signal.SIGINT)
-    course = train(dataclasses.replace(lesson, examples=CutShort(lesson, 3, press_ctrl_c)), run)
-    assert course.interrupted
+    fit_result = train(dataclasses.replace(task, examples=CutShort(task, 3, press_ctrl_c)), run)
+    assert fit_result.interrupted
     assert signal.getsignal(signal.SIGINT) is before
     kept = Run.load(run)
     assert kept.metrics["epochs_run"] == 2
-    assert (kept.metrics["epochs"], kept.metrics["best_epoch"]) == (4, course.best_epoch)
-    train(lesson, run, resume=True)
+    assert (kept.metrics["epochs"], kept.metrics["best_epoch"]) == (4, fit_result.best_epoch)
+    train(task, run, resume=True)
     assert_same_training(whole, run)
 
 
-def test_nothing_is_left_of_a_training_without_an_epoch(lesson: Lesson, tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_training_without_an_epoch(task: TrainingTask, tmp_path: Path) -> None:
     for act, raised in ((press_ctrl_c, None), (kill, Killed)):
-        cut = dataclasses.replace(lesson, examples=CutShort(lesson, 1, act))
+        cut = dataclasses.replace(task, examples=CutShort(task, 1, act))
         if raised is None:
             assert not train(cut, tmp_path / "run").best_epoch
         else:
@@ -182,8 +182,8 @@ def test_nothing_is_left_of_a_training_without_an_epoch(lesson: Lesson, tmp_path
 class NoNumber:
     """Examples of which one, in the second batch of an epoch, is no number."""
 
-    def __init__(self, lesson: Lesson, epoch: int) -> None:
-        self._examples, self._epoch = lesson.examples, epoch
+    def __init__(self, task: TrainingTask, epoch: int) -> None:
+        self._examples, self._epoch = task.examples, epoch
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -194,12 +194,12 @@ class NoNumber:
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_names_the_batch(
-    whole: Path, lesson: Lesson, tmp_path: Path
+    whole: Path, task: TrainingTask, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     message = r"the loss is nan in batch 2 of epoch 3; expected a number: lower training.learning_rate \(0.003\)"
     with pytest.raises(RunError, match=message + r" and train anew; .*run keeps epoch \d"):
-        train(dataclasses.replace(lesson, examples=NoNumber(lesson, 3)), run)
+        train(dataclasses.replace(task, examples=NoNumber(task, 3)), run)
     kept = Run.load(run)  # whole, with the better of the two epochs that had ended
     assert [row["epoch"] for row in kept.history] == [1, 2]
     assert without_times(run) == without_times(whole)[:2]
@@ -207,18 +207,18 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_batch(
     assert kept.metrics["best_epoch"] in (1, 2)
 
 
-def test_nothing_is_kept_of_a_first_epoch_that_diverges(lesson: Lesson, tmp_path: Path) -> None:
+def test_nothing_is_kept_of_a_first_epoch_that_diverges(task: TrainingTask, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"in batch 2 of epoch 1; .*no epoch had ended, nothing is kept"):
-        train(dataclasses.replace(lesson, examples=NoNumber(lesson, 1)), tmp_path / "run")
+        train(dataclasses.replace(task, examples=NoNumber(task, 1)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_best_epoch_is_the_most_accurate_and_of_equals_the_one_of_lowest_loss() -> None:
-    course = Course()
+    fit_result = FitResult()
     for accuracy, loss in ((0.8, 0.5), (0.9, 0.5), (0.9, 0.4), (0.9, 0.4), (0.85, 0.1)):
-        course.take({"val_accuracy": accuracy, "val_loss": loss}, [np.array(course.epochs_run + 1)])
-    assert course.best_epoch == 3
-    assert course.best_weights == [3]
+        fit_result.take({"val_accuracy": accuracy, "val_loss": loss}, [np.array(fit_result.epochs_run + 1)])
+    assert fit_result.best_epoch == 3
+    assert fit_result.best_weights == [3]
 
 
 def test_confusion_matrix_has_the_spoken_in_rows() -> None:
@@ -226,16 +226,16 @@ def test_confusion_matrix_has_the_spoken_in_rows() -> None:
     assert counts.tolist() == [[1, 2], [0, 1]]
 
 
-def test_a_resumed_training_must_be_the_same_one(lesson: Lesson, tone_folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_training_must_be_the_same_one(task: TrainingTask, tone_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with pytest.raises(Killed):
-        train(dataclasses.replace(lesson, examples=CutShort(lesson, 2, kill)), run)
+        train(dataclasses.replace(task, examples=CutShort(task, 2, kill)), run)
     other = dataclasses.replace(CONFIG, training=dataclasses.replace(TRAINING, epochs=6))
     with pytest.raises(RunError, match=r"was trained otherwise: training.epochs \(4, now 6\); resume with the options"):
         train(prepare(DataFolder(tone_folder), other, "tiny"), run, resume=True)
     (run / "checkpoint" / "state.npz").write_bytes(b"torn")
     with pytest.raises(RunError, match=r"state.npz is damaged .*--overwrite"):
-        train(lesson, run, resume=True)
+        train(task, run, resume=True)
 
 
 def kwspot(*args: object) -> int:
@@ -348,7 +348,7 @@ audioread = pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is depreca
 
 
 @audioread
-@pytest.mark.parametrize("protocol", ["seed", "seed-speakers"])
+@pytest.mark.parametrize("protocol", ["tutorial", "tutorial-speakers"])
 def test_the_seeds_protocol(protocol: str, tone_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     asked = ("train", "--data", tone_folder, "--words", "low,high", "--preset", "lstm", "--epochs", 1, "--run", run)
@@ -372,7 +372,7 @@ def test_the_seeds_protocol(protocol: str, tone_folder: Path, tmp_path: Path) ->
 def test_the_seeds_splits_and_features(tone_folder: Path) -> None:
     import librosa
 
-    from kwspot.train.experiments.tutorial_protocol import _split_at_random, _split_by_speaker, seed_features
+    from kwspot.train.experiments.tutorial_protocol import _split_at_random, _split_by_speaker, tutorial_features
 
     clips = DataFolder(tone_folder).clips("all", ["low", "high"])
     for split, shared in ((_split_at_random, True), (_split_by_speaker, False)):
@@ -382,7 +382,7 @@ def test_the_seeds_splits_and_features(tone_folder: Path) -> None:
     wave, _ = librosa.load(clips[0].path, sr=16_000)
     expected = librosa.feature.mfcc(y=wave[::3], sr=16_000)
     assert expected.shape == (20, 11)
-    np.testing.assert_array_equal(seed_features(clips[0].path), expected)
+    np.testing.assert_array_equal(tutorial_features(clips[0].path), expected)
 
 
 def test_real_recordings_reach_what_is_promised(recordings: Path, tmp_path: Path) -> None:

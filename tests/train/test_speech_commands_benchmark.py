@@ -29,13 +29,13 @@ RATE_HZ = 16_000
 CORE = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 
 
-def tone(word: str, take: int) -> np.ndarray:
+def tone(word: str, utterance: int) -> np.ndarray:
     """Each word is a tone of its own: easy, so that a wrong label shows."""
     place = sorted([*BENCHMARKS["v2-35"].words, "_silence_", "_unknown_"]).index(word)
     if word == "_silence_":
         return np.zeros(RATE_HZ, np.int16)
     phase = 2 * np.pi * (200 + 150 * place) * np.arange(RATE_HZ) / RATE_HZ
-    return (8_000 * np.sin(phase + take)).astype(np.int16)
+    return (8_000 * np.sin(phase + utterance)).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def google(tmp_path_factory: pytest.TempPathFactory, save_wav: SaveWav) -> Path:
     }
     lists: dict[str, list[str]] = {"validation": [], "test": []}
     for word in (*BENCHMARKS["v2-12"].words, *OTHERS):
-        for take, (part, speaker) in enumerate((part, s) for part, names in speakers.items() for s in names):
-            save_wav(words / word / f"{speaker}_nohash_0.wav", tone(word, take))
+        for utterance, (part, speaker) in enumerate((part, s) for part, names in speakers.items() for s in names):
+            save_wav(words / word / f"{speaker}_nohash_0.wav", tone(word, utterance))
             if part in lists:
                 lists[part].append(f"{word}/{speaker}_nohash_0.wav")
     for name, part in (("validation_list.txt", "validation"), ("testing_list.txt", "test")):
@@ -58,8 +58,10 @@ def google(tmp_path_factory: pytest.TempPathFactory, save_wav: SaveWav) -> Path:
     rng = np.random.default_rng(0)
     save_wav(words / "_background_noise_/hum.wav", rng.normal(0, 500, 4 * RATE_HZ).astype(np.int16))
     for label in BENCHMARKS["v2-12"].labels:
-        for take in range(3):
-            save_wav(test / label / f"t{take}_nohash_0.wav", tone("cat" if label == "_unknown_" else label, take))
+        for utterance in range(3):
+            save_wav(
+                test / label / f"t{utterance}_nohash_0.wav", tone("cat" if label == "_unknown_" else label, utterance)
+            )
     return words
 
 

@@ -1,4 +1,4 @@
-"""The second look: Google's embedding against TensorFlow and librosa, its place in a stream, and in a bundle."""
+"""The verifier: Google's embedding against TensorFlow and librosa, its place in a stream, and in a bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conftest import RATE_HZ, tone_clip, write_wav
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from kwspot.runtime import KeywordSpotter, cli, second_look
+from kwspot.runtime import KeywordSpotter, cli, verifier
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.detect.replay import StreamScores
 from kwspot.runtime.detect.scoring import Scoring
@@ -37,12 +37,12 @@ from kwspot.runtime.model.embedding import (
     samples_of,
 )
 from kwspot.runtime.model.engines import open_engine
-from kwspot.runtime.model.verifier import SecondLook, open_second_look
+from kwspot.runtime.model.verifier import Verifier, open_verifier
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.fit import run_writer as run_folder
-from kwspot.train.word.look_budget import gate_for
-from kwspot.train.word.verifier import EMBEDDING, add_second_look, teach_second_look
+from kwspot.train.word.look_budget import trigger_score_for
+from kwspot.train.word.verifier import EMBEDDING, add_verifier, train_verifier
 
 layers = keras.layers
 LOOKED_AT = 2  # embeddings
@@ -72,7 +72,7 @@ def voice() -> np.ndarray:
 
 
 def arrays_of(weights: dict[str, np.ndarray], labels: int, seed: int = 5) -> dict[str, np.ndarray]:
-    """A second look with drawn layers: what it says changes with what it hears."""
+    """A verifier with drawn layers: what it says changes with what it hears."""
     rng = np.random.default_rng(seed)
     return weights | {
         "hidden/weight": (rng.standard_normal((LOOKED_AT * DIMENSIONS, 8)) / 100).astype(np.float16),
@@ -87,7 +87,7 @@ def twice(stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path)
     """The bundle of tones, looking twice at whatever reaches 0.3."""
     folder = tmp_path / "twice.kws"
     shutil.copytree(stream_bundle.path, folder)
-    return add_second_look(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
+    return add_verifier(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
 
 
 def test_the_mel_bands_are_librosas(voice: np.ndarray) -> None:
@@ -152,7 +152,7 @@ def test_silence_and_both_ends_of_int16_are_finite(embed: SpeechEmbedding, sound
 
 def reference(bundle: Bundle, sound: np.ndarray, places: int) -> list[tuple[int, np.ndarray]]:
     """Scores as the documentation has them: computed anew for each look, from the sound as a whole."""
-    manifest, look = bundle.manifest, open_second_look(bundle)
+    manifest, look = bundle.manifest, open_verifier(bundle)
     classifier = open_classifier(manifest, open_engine(bundle, "litert"))
     words = [manifest.labels.index(word) for word in manifest.words]
     lead = STEP_SAMPLES  # the window is longer than a look by so much, and less than two
@@ -183,7 +183,7 @@ def spoken(seconds: int) -> np.ndarray:
 
 @pytest.mark.parametrize("places", [1, 2])
 def test_what_is_suspected_is_looked_at_again(twice: Bundle, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(second_look, "_MOST_PLACES", places)
+    monkeypatch.setattr(verifier, "_MOST_PLACES", places)
     sound = spoken(5)
     spotter = KeywordSpotter(twice, engine="litert")
     spotter.push(sound)
@@ -217,7 +217,7 @@ def sliced(
 ) -> tuple[Bundle, list]:
     folder = tmp_path_factory.mktemp("sliced") / "twice.kws"
     shutil.copytree(stream_bundle.path, folder)
-    bundle = add_second_look(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
+    bundle = add_verifier(load_bundle(folder), arrays_of(weights, len(stream_bundle.manifest.labels)), 0.3)
     spotter = KeywordSpotter(bundle, engine="litert", thresholds={"low": 0.1, "high": 0.1})
     events = spotter.push(spoken(5))
     assert events
@@ -246,24 +246,26 @@ def test_calibration_and_benchmarks_see_the_scores_that_listening_sees(twice: Bu
 def test_the_selftest_looks_twice(twice: Bundle, stream_bundle: Bundle, weights: dict[str, np.ndarray]) -> None:
     engine = open_engine(twice, "litert")
     checks = {check.name: check for check in run_checks(twice, engine)}
-    assert checks["second look"].passed
-    assert "second look" not in {check.name for check in run_checks(stream_bundle, open_engine(stream_bundle))}
+    assert checks["verifier"].passed
+    assert "verifier" not in {check.name for check in run_checks(stream_bundle, open_engine(stream_bundle))}
     path = twice.path / "bundle.json"
     values = json.loads(path.read_text())
-    values["second_look"]["scores"][0] += 0.01
+    values["verifier"]["golden_scores"][0] += 0.01
     path.write_text(json.dumps(values))
     checks = {check.name: check for check in run_checks(load_bundle(twice.path), engine)}
-    assert not checks["second look"].passed
+    assert not checks["verifier"].passed
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values.update(format_version=1), "format 1 with a second look"),
-        (lambda values: values.update(second_look=None), "format 2 without a second look"),
-        (lambda values: values["second_look"].update(gate=0), "gate 0 is not between 0 and 1"),
-        (lambda values: values["second_look"]["scores"].pop(), "has 2 scores, expected 3"),
-        (lambda values: values["second_look"].pop("gate"), "gate"),
+        (lambda values: values["verifier"].update(weight=0), "weight 0 is not above 0"),
+        (lambda values: values["verifier"].update(odds=-1), "odds -1 are not a number above 0"),
+        (lambda values: values["verifier"].update(places=0), "places 0 are not 1 or more"),
+        (lambda values: values.update(verifier=None), "format 2 without a verifier"),
+        (lambda values: values["verifier"].update(gate=0), "gate 0 is not between 0 and 1"),
+        (lambda values: values["verifier"]["golden_scores"].pop(), "has 2 golden scores, expected 3"),
+        (lambda values: values["verifier"].pop("trigger_score"), "trigger_score"),
     ],
 )
 def test_a_manifest_that_disagrees_is_refused(twice: Bundle, change: Callable[[dict], object], message: str) -> None:
@@ -275,8 +277,8 @@ def test_a_manifest_that_disagrees_is_refused(twice: Bundle, change: Callable[[d
         load_bundle(twice.path)
 
 
-def test_a_second_look_that_is_changed_or_missing_is_refused(twice: Bundle) -> None:
-    file = twice.path / "second-look.npz"
+def test_a_verifier_that_is_changed_or_missing_is_refused(twice: Bundle) -> None:
+    file = twice.path / "verifier.npz"
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(BundleDamagedError, match="has been changed"):
@@ -289,12 +291,12 @@ def test_a_second_look_that_is_changed_or_missing_is_refused(twice: Bundle) -> N
 def test_arrays_that_do_not_fit_are_refused(weights: dict[str, np.ndarray], stream_bundle: Bundle) -> None:
     arrays = arrays_of(weights, 3)
     with pytest.raises(BundleDamagedError, match="expected a multiple of 96 inputs and 4 labels"):
-        SecondLook(arrays, 4)
+        Verifier(arrays, 4)
     del arrays["7/scale"]
     with pytest.raises(BundleDamagedError, match="has no '7/scale'"):
-        SecondLook(arrays, 3)
-    with pytest.raises(BundleError, match="has no second look"):
-        stream_bundle.second_look_bytes()
+        Verifier(arrays, 3)
+    with pytest.raises(BundleError, match="has no verifier"):
+        stream_bundle.verifier_bytes()
 
 
 def test_a_bundle_is_taught_to_look_twice(
@@ -303,14 +305,13 @@ def test_a_bundle_is_taught_to_look_twice(
     """On the tones themselves, which the embedding tells apart, too."""
     data = {"words": ["low", "high"], "silence_share": 1.0}
     config = Config.from_dict({"model": {"name": "tc-cnn"}, "data": data, "augment": {"gain_db": [-6.0, 6.0]}})
-    arrays = teach_second_look(tone_folder, config, passes=2)
-    told = re.fullmatch(r"second look: (\d+) of (\d+) right on validation", capsys.readouterr().err.splitlines()[-1])
+    arrays = train_verifier(tone_folder, config, passes=2)
+    told = re.fullmatch(r"verifier: (\d+) of (\d+) right on validation", capsys.readouterr().err.splitlines()[-1])
     assert told
     assert int(told[1]) > 0.9 * int(told[2])
     folder = tmp_path / "taught.kws"
     shutil.copytree(stream_bundle.path, folder)
-    taught = add_second_look(load_bundle(folder), arrays, 0.2)
-    assert taught.manifest.format_version == 2
+    taught = add_verifier(load_bundle(folder), arrays, 0.2)
     pause = np.zeros(RATE_HZ, np.int16)
     sound = np.concatenate([np.concatenate([clip, pause]) for clip in np.split(spoken(6), 6)])
     for bundle in (stream_bundle, taught):
@@ -322,7 +323,7 @@ def test_a_run_of_other_words_is_refused(
     stream_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run_folder.Run, "load", lambda path: SimpleNamespace(labels=("stop", "go")))
-    assert cli.main(["second-look", str(stream_bundle.path), "--run", str(tmp_path)]) == 2
+    assert cli.main(["verifier", str(stream_bundle.path), "--run", str(tmp_path)]) == 2
     assert "was trained for stop, go; expected the run that the bundle was exported from" in capsys.readouterr().err
 
 
@@ -338,25 +339,25 @@ def test_a_run_of_other_words_is_refused(
 def test_mistakes_are_one_line(
     stream_bundle: Bundle, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["second-look", str(stream_bundle.path), "--run", str(tmp_path / "no-run"), *options]
+    command = ["verifier", str(stream_bundle.path), "--run", str(tmp_path / "no-run"), *options]
     assert cli.main(command) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert message in line
-    assert load_bundle(stream_bundle.path).manifest.second_look is None
+    assert load_bundle(stream_bundle.path).manifest.verifier is None
 
 
 def test_a_bundle_that_ships_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["second-look", "commands", "--run", str(tmp_path)]) == 2
+    assert cli.main(["verifier", "commands", "--run", str(tmp_path)]) == 2
     assert "commands ships with the kit and stays as it is; change a copy: cp -r" in capsys.readouterr().err
-    assert load_bundle("commands").manifest.second_look is None
+    assert load_bundle("commands").manifest.verifier is None
 
 
-def test_a_new_second_look_ends_what_was_calibrated(twice: Bundle, weights: dict[str, np.ndarray]) -> None:
+def test_a_new_verifier_ends_what_was_calibrated(twice: Bundle, weights: dict[str, np.ndarray]) -> None:
     calibrated = store(twice, dataclasses.replace(twice.manifest, calibration={"hours": 1.0}))
     assert calibrated.manifest.calibration
-    again = add_second_look(calibrated, arrays_of(weights, len(twice.manifest.labels), seed=6), 0.2)
+    again = add_verifier(calibrated, arrays_of(weights, len(twice.manifest.labels), seed=6), 0.2)
     assert not again.manifest.calibration
-    assert again.manifest.second_look != twice.manifest.second_look
+    assert again.manifest.verifier != twice.manifest.verifier
     assert all(check.passed for check in run_checks(again, open_engine(again, "litert")))
 
 
@@ -366,10 +367,10 @@ def test_bench_latency_times_its_looks(twice: Bundle, tmp_path: Path, capsys: py
     assert cli.main(command) == 0
     printed = capsys.readouterr()
     (run,) = json.loads(printed.out)["runs"]
-    assert list(run["us"]) == ["features", "inference", "second look", "decision", "total"]
-    assert run["us"]["second look"]["max"] > 100  # where nothing is suspected it is one comparison
-    assert run["us"]["total"]["max"] >= run["us"]["second look"]["max"]
-    assert "second look" in printed.err
+    assert list(run["us"]) == ["features", "inference", "verifier", "decision", "total"]
+    assert run["us"]["verifier"]["max"] > 100  # where nothing is suspected it is one comparison
+    assert run["us"]["total"]["max"] >= run["us"]["verifier"]["max"]
+    assert "verifier" in printed.err
 
 
 @pytest.mark.parametrize("most_per_hour", [20, 3_000, 9_000, 1e9])
@@ -377,18 +378,18 @@ def test_the_gate_keeps_the_looks_within_their_budget(
     most_per_hour: float, stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     sounds = [write_wav(tmp_path / f"{seconds}.wav", spoken(seconds)) for seconds in (3, 5, 9)]
-    gate = gate_for(stream_bundle, sounds, 0.01, most_per_hour)
+    gate = trigger_score_for(stream_bundle, sounds, 0.01, most_per_hour)
 
     @functools.cache
     def looks_per_hour(gate: float) -> float:
         """What a bundle with that gate does."""
         folder = Path(shutil.copytree(stream_bundle.path, tmp_path / f"{gate}.kws"))
         arrays = arrays_of(weights, len(stream_bundle.manifest.labels))
-        scoring = Scoring(bundle := add_second_look(load_bundle(folder), arrays, gate), open_engine(bundle, "litert"))
+        scoring = Scoring(bundle := add_verifier(load_bundle(folder), arrays, gate), open_engine(bundle, "litert"))
         for seconds in (3, 5, 9):
             scoring.reset()
             scoring.push(spoken(seconds))
-        return scoring.doubter.looks * 3600 / 17
+        return scoring.verifier.looks * 3600 / 17
 
     assert looks_per_hour(gate) <= most_per_hour or gate == 0.5
     # No lower one does: the next score of int8 below is above the budget, unless none is looked at for less.

@@ -33,8 +33,8 @@ from kwspot.train.word.folder import clip_ms
 from kwspot.train.word.mining import mine
 from kwspot.train.word.negatives import is_for_calibration, negative_sounds, negative_speaker
 from kwspot.train.word.noise import room_noise
-from kwspot.train.word.recordings import recorded_takes
-from kwspot.train.word.script import say_all, takes
+from kwspot.train.word.recordings import recorded_utterances
+from kwspot.train.word.script import say_all, utterances
 
 SMALL = """
 [word]
@@ -45,7 +45,7 @@ takes_of_confusable = 3
 takes_of_word = 0
 sentences = 10
 foreign_sentences = 7
-second_look_passes = 1
+verifier_passes = 1
 start = "scratch"
 
 [features]
@@ -116,7 +116,7 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     assert manifest.kind == "stream"
     assert manifest.labels == ("computer", "_unknown_", "_silence_")
     assert set(manifest.decision.thresholds) == {"computer"}
-    assert manifest.second_look is not None
+    assert manifest.verifier is not None
 
     folder = DataFolder(work / "sounds" / "data")
     voices = {part: {clip.speaker for clip in folder.clips(part)} for part in ("train", "validation")}
@@ -167,12 +167,12 @@ def test_like_sounds_are_nearer() -> None:
 
 
 @pytest.mark.parametrize("take_ms", [300, 850, 851, 900, 1200, 1777, 5000])
-def test_a_clip_fits_the_takes_and_the_stride_of_the_stream(take_ms: float) -> None:
+def test_a_clip_fits_the_utterances_and_the_stride_of_the_stream(utterance_ms: float) -> None:
     from kwspot.train.config.config import load_preset
 
-    chosen = clip_ms(np.full(30, float(take_ms)))
+    chosen = clip_ms(np.full(30, float(utterance_ms)))
     assert 1000 <= chosen <= 2000
-    assert chosen >= min(take_ms, 2000)
+    assert chosen >= min(utterance_ms, 2000)
     config = load_preset("word")
     frames = dataclasses.replace(config, data=dataclasses.replace(config.data, clip_ms=chosen)).frames
     assert frames % 2 == 1  # 3 frames, then 3 in steps of two: none is left over
@@ -214,13 +214,13 @@ def test_negatives_are_split_by_speaker(tmp_path: Path) -> None:
 
 def test_recordings_of_one_speaker_in_five_are_held_out(tmp_path: Path) -> None:
     for speaker in range(10):
-        for take in range(2):
-            sound(tmp_path / "computer" / f"s{speaker}_nohash_{take}.wav")
-    takes = recorded_takes(tmp_path, ["computer"])
-    assert {take.speaker for take in takes if take.held} == {"s0", "s5"}
+        for utterance in range(2):
+            sound(tmp_path / "computer" / f"s{speaker}_nohash_{utterance}.wav")
+    utterances = recorded_utterances(tmp_path, ["computer"])
+    assert {utterance.speaker for utterance in utterances if utterance.held} == {"s0", "s5"}
     (tmp_path / "computer" / "s3_nohash_9.wav").write_bytes(b"RIFF")
     with pytest.raises(DataFolderError, match="has a recording that cannot be used"):
-        recorded_takes(tmp_path, ["computer"])
+        recorded_utterances(tmp_path, ["computer"])
 
 
 def test_what_fires_is_mined(stream_bundle: Bundle, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_the_folder_of_words_is_spoken_and_recorded(
     tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(words_folder, "vocabulary", lambda: ["high", "low", "sea", "see"])
-    assert words_folder.main([str(tmp_path / "words"), "--recordings", str(tone_folder), "--takes", "16"]) == 0
+    assert words_folder.main([str(tmp_path / "words"), "--recordings", str(tone_folder), "--utterances", "16"]) == 0
     folder = DataFolder(tmp_path / "words")
     assert folder.words == ("high", "low", "sea")  # "see" sounds like "sea"
     recorded = DataFolder(tone_folder)
@@ -393,7 +393,7 @@ def test_what_was_spoken_before_a_kill_is_not_spoken_again(tmp_path: Path) -> No
     casts = {"": Cast(espeak=speakers[1:], programs=[], held_espeak=speakers[:1], held_programs=[])}
 
     def speak(folder: Path, spoken: Path) -> tuple[np.ndarray, dict[str, bytes]]:
-        script = list(takes(folder, ["one", "two"], 30, each=True))
+        script = list(utterances(folder, ["one", "two"], 30, each=True))
         lengths = say_all(script, casts, 0.5, 1, spoken)
         return lengths, {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -443,7 +443,7 @@ def test_what_cannot_be_calibrated_is_written_all_the_same(
 
     monkeypatch.setattr(word_steps, "_run", failing)
     shutil.copytree(stream_bundle.path, tmp_path / "round-0.kws")
-    plan = Plan(("low",), "en", 1, WordSettings(second_look_passes=0), {}, None, (), 0.5)
+    plan = Plan(("low",), "en", 1, WordSettings(verifier_passes=0), {}, None, (), 0.5)
     bundle = tmp_path / "low.kws"
     calibrate = next(s for s in word_steps.steps(plan, tmp_path, bundle, overwrite=False) if s.name == "calibrate")
     with pytest.raises(word_steps.CommandFailed):

@@ -43,7 +43,7 @@ class DataConfig:
         The clips of a rare word are repeated up to this share of the most frequent word's.
     noise_folders
         More folders of noise, relative to the data folder.
-    leave_out_noise
+    held_out_noise
         Noise recordings that are not used, to test on (patterns, see :mod:`kwspot.train.data.held_out`).
     licence
         Of the recordings; it goes into the bundle that is exported.
@@ -55,7 +55,7 @@ class DataConfig:
     silence_share: float = 0.0
     word_least_share: float = 0.0
     noise_folders: tuple[str, ...] = ()
-    leave_out_noise: tuple[str, ...] = ()
+    held_out_noise: tuple[str, ...] = ()
     licence: str = "unstated"
 
     def __post_init__(self) -> None:
@@ -90,33 +90,33 @@ class UnknownConfig:
         The clips of an other word are repeated up to this number.
     speech
         Folders of running speech or of other words, relative to the data folder.
-    leave_out_speech
+    held_out_speech
         Recordings of those that are not used (patterns, see :mod:`kwspot.train.data.held_out`).
     speech_most
         As many pieces of it at the most, drawn.
     speech_windows
         Clips that are cut from it anywhere, as a stream is heard: words half over, and no pause around them.
-    spoken_per_word
+    synthesised_per_word
         Clips that espeak-ng speaks of each word of the vocabulary.
-    spoken_words
+    synthesised_words
         Clips that espeak-ng speaks of each word to be heard, for that word's own class.
     spliced, reversed
         Clips made by splicing the words to be heard and other words, and by turning them round.
     """
 
-    leave_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
     rare_word_least: int = 0
     speech: tuple[str, ...] = ()
-    leave_out_speech: tuple[str, ...] = ()
+    held_out_speech: tuple[str, ...] = ()
     speech_most: int = 4000
     speech_windows: int = 0
-    spoken_per_word: int = 0
-    spoken_words: int = 0
+    synthesised_per_word: int = 0
+    synthesised_words: int = 0
     spliced: int = 0
     reversed: int = 0
 
     def __post_init__(self) -> None:
-        counts = ("rare_word_least", "speech_most", "speech_windows", "spoken_per_word", "spoken_words")
+        counts = ("rare_word_least", "speech_most", "speech_windows", "synthesised_per_word", "synthesised_words")
         for name in (*counts, "spliced", "reversed"):
             demand(getattr(self, name) >= 0, f"unknown.{name}", getattr(self, name), "0 or more")
 

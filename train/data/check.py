@@ -91,7 +91,7 @@ def examine(folder: DataFolder) -> Report:
     faults += _duplicates(folder.root, examined)
     faults += [Fault("two parts", _shown(name), reason) for name, reason in folder.conflicts]
     faults += [Fault("missing", _shown(name), "named in a list") for name in folder.listed_but_missing]
-    faults += _left_out(folder)
+    faults += _held_out(folder)
     order = list(RULES)
     return Report(
         folder.root,
@@ -128,7 +128,7 @@ def _duplicates(root: Path, examined: dict[Path, _Examined]) -> Iterator[Fault]:
             yield Fault("duplicated", _shown(path.relative_to(root)), f"same as {_shown(original.relative_to(root))}")
 
 
-def _left_out(folder: DataFolder) -> Iterator[Fault]:
+def _held_out(folder: DataFolder) -> Iterator[Fault]:
     """What lies in word folders and is not taken for a recording; hidden files are nobody's business."""
     for word in folder.word_folders:
         for entry in os.scandir(folder.root / word):

@@ -88,7 +88,7 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
         raise DataFolderError(
             f"{folder.root} has no recordings of {_some(missing)}; it has {_some(folder.words)}: name some of those"
         )
-    _check_left_out(folder, config.unknown.leave_out, words)
+    _check_held_out(folder, config.unknown.held_out, words)
     labels = words + (UNKNOWN,) * (data.unknown_share > 0) + (SILENCE,) * (data.silence_share > 0)
     if len(labels) < 2:
         raise DataFolderError(
@@ -104,8 +104,8 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
     return labels
 
 
-def _check_left_out(folder: DataFolder, left_out: Sequence[str], words: Sequence[str]) -> None:
-    for word in left_out:
+def _check_held_out(folder: DataFolder, held_out: Sequence[str], words: Sequence[str]) -> None:
+    for word in held_out:
         if word in words:
             raise ConfigError(f"unknown.leave_out has {word}, a word to be heard; expected other words: take it out")
         if word not in folder.words and word not in vocabulary():
@@ -125,7 +125,7 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
         cannot be read: none is left out in silence.
     """
     labels = labels_of(folder, config)
-    chosen = {part: _choose(folder, part, labels, config.unknown.leave_out) for part in ("train", "validation")}
+    chosen = {part: _choose(folder, part, labels, config.unknown.held_out) for part in ("train", "validation")}
     _check_counts(folder, labels, chosen)
     rate_hz = config.features.sample_rate_hz
     banks = dict(zip(chosen, _noise_banks(folder, config), strict=True))
@@ -175,10 +175,10 @@ def _label_index(clip: Clip, labels: Sequence[str]) -> int:
     return labels.index(clip.word if clip.word in labels else UNKNOWN)
 
 
-def _choose(folder: DataFolder, part: str, labels: Sequence[str], leave_out: Sequence[str]) -> list[Clip]:
+def _choose(folder: DataFolder, part: str, labels: Sequence[str], held_out: Sequence[str]) -> list[Clip]:
     """The words' clips, and those of all other words, but for some, if there is a class for them."""
     clips = [clip for clip in folder.clips(part) if clip.word != SILENCE]
-    return [clip for clip in clips if clip.word in labels or (UNKNOWN in labels and clip.word not in leave_out)]
+    return [clip for clip in clips if clip.word in labels or (UNKNOWN in labels and clip.word not in held_out)]
 
 
 def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, list[Clip]]) -> None:

@@ -34,7 +34,7 @@ def sound_files_below(folder: Path) -> list[Path]:
 
 
 def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recordings], list[Recordings]]:
-    """Noise to train and validate with, and what ``[data] leave_out_noise`` leaves out, one entry a folder each.
+    """Noise to train and validate with, and what ``[data] held_out_noise`` leaves out, one entry a folder each.
 
     The first is the data folder's own; it has no paths where the folder brings none.
     """
@@ -44,13 +44,13 @@ def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recording
         own += [clip.path for clip in folder.clips(words=[SILENCE])]
     groups = [Recordings(own[0].parent if own else folder.root, tuple(own))]
     groups += _below(folder.root, config.data.noise_folders)
-    return split(groups, config.data.leave_out_noise, "data.leave_out_noise")
+    return split(groups, config.data.held_out_noise, "data.held_out_noise")
 
 
 def speech_recordings(folder: Path, config: Config) -> tuple[list[Recordings], list[Recordings]]:
-    """Speech for ``_unknown_``, and what ``[unknown] leave_out_speech`` leaves out, one entry a folder each."""
+    """Speech for ``_unknown_``, and what ``[unknown] held_out_speech`` leaves out, one entry a folder each."""
     groups = _below(folder, config.unknown.speech)
-    return split(groups, config.unknown.leave_out_speech, "unknown.leave_out_speech")
+    return split(groups, config.unknown.held_out_speech, "unknown.held_out_speech")
 
 
 def split(groups: Sequence[Recordings], patterns: Sequence[str], key: str) -> tuple[list[Recordings], list[Recordings]]:

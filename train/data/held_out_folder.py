@@ -32,7 +32,7 @@ from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE
 from kwspot.train.config.config import Config
 from kwspot.train.data.clips import labels_of
 from kwspot.train.data.held_out import noise_recordings, speech_recordings
-from kwspot.train.data.negatives import speech_clips, spoken_clips, unlike
+from kwspot.train.data.negatives import speech_clips, synthesised_clips, unlike
 from kwspot.train.data.noise import NoiseBank, at_level
 
 RECIPE_FILE = "left_out.json"
@@ -50,7 +50,7 @@ Sounds = list[tuple[str, str, NDArray[np.int16]]]
 _T = TypeVar("_T")
 
 
-def write_left_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 1) -> dict[str, int]:
+def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 1) -> dict[str, int]:
     """Write the test folder whole; returns source → clips.
 
     Raises
@@ -63,8 +63,8 @@ def write_left_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
     if to.exists():
         raise DataFolderError(f"{to} exists; expected a new folder: choose another or remove it")
     unknown = config.unknown
-    if not (unknown.leave_out or unknown.leave_out_speech or config.data.leave_out_noise):
-        raise ConfigError("this configuration leaves nothing out; expected leave_out in [unknown], or leave_out_noise")
+    if not (unknown.held_out or unknown.held_out_speech or config.data.held_out_noise):
+        raise ConfigError("this configuration leaves nothing out; expected leave_out in [unknown], or held_out_noise")
     import soundfile
 
     counts = {}
@@ -77,8 +77,8 @@ def write_left_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
             counts[source] = len(sounds)
             print(f"{source}: {len(sounds)} clips", file=sys.stderr, flush=True)
         tables = config.to_dict()
-        recipe = {"schema": "kwspot.left-out/1", "seed": seed, "clips": counts, "unknown": tables["unknown"]}
-        recipe["leave_out_noise"] = list(config.data.leave_out_noise)
+        recipe = {"schema": "kwspot.held-out/1", "seed": seed, "clips": counts, "unknown": tables["unknown"]}
+        recipe["held_out_noise"] = list(config.data.held_out_noise)
         (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
     return counts
 
@@ -86,15 +86,15 @@ def write_left_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
 def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
     labels = labels_of(folder, config)
     words = [label for label in labels if label not in BACKGROUND_LABELS]
-    left_out = config.unknown.leave_out
+    held_out = config.unknown.held_out
     number = Counter(clip.word for clip in folder.every_clip)
-    trained = [word for word in folder.words if word not in (*words, *left_out, SILENCE)]
+    trained = [word for word in folder.words if word not in (*words, *held_out, SILENCE)]
     parts: dict[str, list[Clip]] = {
         "words": folder.clips("validation", words),
         "trained": folder.clips("validation", trained) if trained else [],
         # Of words that training never had, every part is a test.
-        "frequent": [clip for clip in folder.clips("all") if clip.word in left_out and number[clip.word] >= _FREQUENT],
-        "rare": [clip for clip in folder.clips("all") if clip.word in left_out and number[clip.word] < _FREQUENT],
+        "frequent": [clip for clip in folder.clips("all") if clip.word in held_out and number[clip.word] >= _FREQUENT],
+        "rare": [clip for clip in folder.clips("all") if clip.word in held_out and number[clip.word] < _FREQUENT],
     }
     rate_hz, length = config.features.sample_rate_hz, config.clip_samples
     made: list[tuple[str, Sounds]] = []
@@ -108,10 +108,10 @@ def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, S
         rng = np.random.default_rng([seed, 2, k])
         pieces = _drawn(speech_clips([group], length, rate_hz, rng), _MOST_OF_A_SOURCE, rng)
         made.append((f"speech-{group.root.name}", [("speech", f"piece{n:04}", p) for n, p in enumerate(pieces)]))
-    if left_out:
-        said = unlike(left_out, words)
+    if held_out:
+        said = unlike(held_out, words)
         # Other drawn voices than training's; espeak-ng's timbre is one, so this is the easiest of the sources.
-        spoken = spoken_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
+        spoken = synthesised_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
         names = [(word, f"voice{n:02}") for word in said for n in range(_VOICES_A_WORD)]
         made.append(("spoken", [(word, name, sound) for (word, name), sound in zip(names, spoken, strict=True)]))
     return [(source, sounds) for source, sounds in [*made, *_silence(folder, config, seed)] if sounds]

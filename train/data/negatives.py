@@ -108,7 +108,7 @@ def spliced_clips(
     return made
 
 
-def reversed_clips(clips: NDArray[np.int16], count: int, rng: np.random.Generator) -> list[Sound]:
+def time_reversed_clips(clips: NDArray[np.int16], count: int, rng: np.random.Generator) -> list[Sound]:
     """So many clips of int16 (N, n), backwards."""
     return [clips[k, ::-1].copy() for k in rng.integers(len(clips), size=count)]
 
@@ -193,7 +193,7 @@ def vocabulary() -> list[str]:
     return " ".join(line for line in lines if not line.startswith("#")).split()
 
 
-def spoken_clips(
+def synthesised_clips(
     words: Sequence[str], per_word: int, length: int, rate_hz: int, rng: np.random.Generator
 ) -> list[Sound]:
     """Each word said by `per_word` drawn voices of espeak-ng, centred in a clip."""
@@ -238,16 +238,16 @@ def more_clips(
         made += [pieces[k] for k in chosen]
         if wanted.speech_windows:
             made += speech_windows(groups, wanted.speech_windows, length, rate_hz, rng)
-    if wanted.spoken_per_word:
-        others = unlike(vocabulary(), [*words, *wanted.leave_out])
-        print(f"speaking {len(others)} words {wanted.spoken_per_word} times", file=sys.stderr)
-        made += spoken_clips(others, wanted.spoken_per_word, length, rate_hz, rng)
+    if wanted.synthesised_per_word:
+        others = unlike(vocabulary(), [*words, *wanted.held_out])
+        print(f"speaking {len(others)} words {wanted.synthesised_per_word} times", file=sys.stderr)
+        made += synthesised_clips(others, wanted.synthesised_per_word, length, rate_hz, rng)
     if wanted.spliced:
         made += spliced_clips(clips, spoken, wanted.spliced, rate_hz, rng)
     if wanted.reversed:
-        made += reversed_clips(clips, wanted.reversed, rng)
+        made += time_reversed_clips(clips, wanted.reversed, rng)
     label_of = [labels.index(UNKNOWN)] * len(made)
-    if wanted.spoken_words:
-        made += spoken_clips(words, wanted.spoken_words, length, rate_hz, rng)
-        label_of += [labels.index(word) for word in words for _ in range(wanted.spoken_words)]
+    if wanted.synthesised_words:
+        made += synthesised_clips(words, wanted.synthesised_words, length, rate_hz, rng)
+        label_of += [labels.index(word) for word in words for _ in range(wanted.synthesised_words)]
     return made, np.array(label_of, np.int64)

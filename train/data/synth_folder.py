@@ -63,9 +63,9 @@ def write_synthetic_folder(
             (folder / word).mkdir()
             for k in range(clips_per_word):
                 rng = np.random.default_rng([seed, 2, word_index, k])
-                take, speaker = divmod(k, voice_count)
-                sound = _placed(synthesiser.speak(word, _another_take(speakers[speaker], rng)), rng)
-                write_wav(folder / word / f"{speakers[speaker].name}_nohash_{take}.wav", sound, SYNTH_RATE_HZ)
+                utterance, speaker = divmod(k, voice_count)
+                sound = _placed(synthesiser.speak(word, _another_utterance(speakers[speaker], rng)), rng)
+                write_wav(folder / word / f"{speakers[speaker].name}_nohash_{utterance}.wav", sound, SYNTH_RATE_HZ)
         (folder / NOISE_FOLDER).mkdir()
         for index, (name, exponent) in enumerate(_NOISES.items()):
             noise = coloured_noise(_NOISE_S * SYNTH_RATE_HZ, exponent, np.random.default_rng([seed, 3, index]))
@@ -98,7 +98,7 @@ def coloured_noise(length: int, exponent: float, rng: np.random.Generator) -> ND
     return to_int16(shaped / np.sqrt(np.mean(shaped**2)) * 10 ** (_NOISE_RMS_DBFS / 20))
 
 
-def _another_take(voice: Voice, rng: np.random.Generator) -> Voice:
+def _another_utterance(voice: Voice, rng: np.random.Generator) -> Voice:
     return dataclasses.replace(
         voice,
         rate_wpm=round(voice.rate_wpm * rng.uniform(0.9, 1.1)),

@@ -17,7 +17,7 @@ from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.experiments.qat import copy_back, quantised_form
 from kwspot.train.fit.run_writer import Run
-from kwspot.train.fit.trainer import Lesson, Network, prepare
+from kwspot.train.fit.trainer import Network, TrainingTask, prepare
 from kwspot.train.models.batch_norm_folding import folded
 from kwspot.train.models.registry import is_recurrent
 
@@ -38,7 +38,7 @@ def finetuning_config(config: Config, epochs: int) -> Config:
     return dataclasses.replace(config, training=training)
 
 
-def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quantised: bool) -> Lesson:
+def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quantised: bool) -> TrainingTask:
     """The lesson that the run had, and a note of where its weights come from.
 
     Raises
@@ -53,8 +53,8 @@ def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quant
             "form; expected a model of convolutions: train it longer instead"
         )
     was = source.normalisation  # also refuses the protocols for comparison
-    lesson = prepare(folder, config, source.config["preset"])
-    if lesson.labels != source.labels or not _alike(lesson.resolved["normalisation"], was.to_dict()):
+    task = prepare(folder, config, source.config["preset"])
+    if task.labels != source.labels or not _alike(task.resolved["normalisation"], was.to_dict()):
         raise RunError(
             f"{folder.root} is not what {source.path} was trained on (other labels, or features of another mean); "
             "expected the same recordings: train anew, or say with --data where they are"
@@ -64,7 +64,7 @@ def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quant
         "model_sha256": hashlib.sha256(source.model_path.read_bytes()).hexdigest(),
         "form": "quantised" if quantised else "float",
     }
-    return dataclasses.replace(lesson, resolved={**lesson.resolved, "normalisation": was.to_dict(), "finetune": note})
+    return dataclasses.replace(task, resolved={**task.resolved, "normalisation": was.to_dict(), "finetune": note})
 
 
 def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
@@ -72,12 +72,12 @@ def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
     return all(len(one[key]) == len(other[key]) and np.allclose(one[key], other[key], atol=1e-3) for key in other)
 
 
-def network_from(source: Run, *, data: Path, quantised: bool, lesson: Lesson) -> Network:
+def network_from(source: Run, *, data: Path, quantised: bool, task: TrainingTask) -> Network:
     """The run's model with normalisation folded, in int8 if so asked; what is kept is the plain folded model."""
     plain = folded(keras.saving.load_model(source.model_path, compile=False))
     if not quantised:
         return Network(trained=plain, kept=lambda trained: trained)
-    form = quantised_form(plain, _calibration(source, data, lesson))
+    form = quantised_form(plain, _calibration(source, data, task))
 
     def kept(trained: Any) -> Any:
         copy_back(trained, plain)
@@ -86,9 +86,9 @@ def network_from(source: Run, *, data: Path, quantised: bool, lesson: Lesson) ->
     return Network(trained=form, kept=kept)
 
 
-def _calibration(source: Run, data: Path, lesson: Lesson) -> NDArray[np.float32]:
+def _calibration(source: Run, data: Path, task: TrainingTask) -> NDArray[np.float32]:
     """Normalised features of the clips that the run lists, float32 (clips, T, C)."""
-    spec = lesson.config.features
+    spec = task.config.features
     sounds = (read_sound(data / name, spec.sample_rate_hz) for name in source.config["calibration"])
-    frames = [mfcc(fit_length(sound, lesson.config.clip_samples), spec) for sound in sounds]
+    frames = [mfcc(fit_length(sound, task.config.clip_samples), spec) for sound in sounds]
     return source.normalisation.apply(np.stack(frames))

@@ -1,4 +1,4 @@
-"""``python -m kwspot.train.experiments.finetune_cli``: a run trained on for a few epochs, in int8 or, as the control, in float."""
+"""A run trained on for a few epochs, in int8 or, as the control, in float: ``python -m`` this module."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def main(argv: Sequence[str]) -> int:
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
     config = finetuning_config(recorded_config(source.config), args.epochs)
-    lesson = prepare_finetuning(source, folder, config, quantised=args.quantised)
-    course = train(
-        lesson,
+    task = prepare_finetuning(source, folder, config, quantised=args.quantised)
+    fit_result = train(
+        task,
         args.run,
-        network_of=lambda lesson: network_from(source, data=data, quantised=args.quantised, lesson=lesson),
+        network_of=lambda task: network_from(source, data=data, quantised=args.quantised, task=task),
         resume=args.resume,
         overwrite=args.overwrite,
     )
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         *(arg for arg in argv if arg not in ("--overwrite", "--resume")),
         "--resume",
     ]
-    return report(course, args.run, args.epochs, shlex.join(again))
+    return report(fit_result, args.run, args.epochs, shlex.join(again))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def with_protocol(config: Config, benchmark: Benchmark) -> Config:
         silence_share=benchmark.background_share,
         word_least_share=0.0,
         noise_folders=(),
-        leave_out_noise=(),
+        held_out_noise=(),
         licence=f"Google Speech Commands v{benchmark.version}, CC BY 4.0",
     )
     return dataclasses.replace(config, data=data, unknown=UnknownConfig())

@@ -24,7 +24,7 @@ from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.data.clips import labels_of
 from kwspot.train.data.pipeline import FixedExamples, one_hot
-from kwspot.train.fit.trainer import Lesson, versions
+from kwspot.train.fit.trainer import TrainingTask, versions
 
 RATE_HZ = 16_000
 COEFFICIENTS, FRAMES = 20, 11
@@ -32,15 +32,15 @@ TRAIN_SHARE = 0.6
 LSTM_UNITS = 16
 
 
-def prepare_seed(folder: DataFolder, config: Config, preset: str, *, by_speaker: bool) -> Lesson:
+def prepare_tutorial(folder: DataFolder, config: Config, preset: str, *, by_speaker: bool) -> TrainingTask:
     """Examples as the tutorial made them, of all parts; `by_speaker` keeps each speaker on one side."""
-    config = _seed_config(config)
+    config = _tutorial_config(config)
     labels = labels_of(folder, config)
     clips = folder.clips("all", labels)
     split = _split_by_speaker if by_speaker else _split_at_random
     trained_on = split(clips, np.random.default_rng(config.training.seed))
     print(f"reading {len(clips)} recordings by librosa", file=sys.stderr)
-    features = np.stack([seed_features(clip.path) for clip in clips])  # (N, 20, 11)
+    features = np.stack([tutorial_features(clip.path) for clip in clips])  # (N, 20, 11)
     targets = one_hot(np.array([labels.index(clip.word) for clip in clips]), len(labels))
     examples = FixedExamples(
         features[trained_on],
@@ -50,7 +50,7 @@ def prepare_seed(folder: DataFolder, config: Config, preset: str, *, by_speaker:
     )
     tables = config.to_dict()
     resolved: dict[str, Any] = {
-        "protocol": "seed-speakers" if by_speaker else "seed",
+        "protocol": "tutorial-speakers" if by_speaker else "tutorial",
         "preset": preset,
         "labels": list(labels),
         **{name: tables[name] for name in ("features", "model", "augment", "training")},
@@ -65,7 +65,7 @@ def prepare_seed(folder: DataFolder, config: Config, preset: str, *, by_speaker:
         },
         "versions": versions(),
     }
-    return Lesson(
+    return TrainingTask(
         config=config,
         labels=labels,
         frames=COEFFICIENTS,
@@ -77,7 +77,7 @@ def prepare_seed(folder: DataFolder, config: Config, preset: str, *, by_speaker:
     )
 
 
-def seed_features(path: Path) -> NDArray[np.float32]:
+def tutorial_features(path: Path) -> NDArray[np.float32]:
     """The tutorial's features of a file, float32 (20, 11)."""
     import librosa
 
@@ -90,7 +90,7 @@ def seed_features(path: Path) -> NDArray[np.float32]:
     return np.pad(mfcc, ((0, 0), (0, FRAMES - mfcc.shape[1]))).astype(np.float32)
 
 
-def _seed_config(config: Config) -> Config:
+def _tutorial_config(config: Config) -> Config:
     """The preset's model, but for the LSTM's size, trained as the tutorial did: Adam, a constant rate, nothing else."""
     options = {"units": LSTM_UNITS, "dropout": 0.0} if config.model.name == "lstm" else config.model.options
     training = TrainingConfig(

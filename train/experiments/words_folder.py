@@ -43,7 +43,7 @@ def different_words(synthesiser: Synthesiser) -> list[str]:
     return sorted(heard.values())
 
 
-def write_words(folder: Path, recordings: Path, takes: int, seed: int) -> None:
+def write_words(folder: Path, recordings: Path, utterances: int, seed: int) -> None:
     """Fill an empty folder: each word spoken `takes` times, and links to the recordings of the same words.
 
     Raises
@@ -58,19 +58,19 @@ def write_words(folder: Path, recordings: Path, takes: int, seed: int) -> None:
         (folder / word).mkdir()
 
     def say(index: int) -> str | None:
-        word, held = words[index // takes], index % _HELD_EVERY == 0
+        word, held = words[index // utterances], index % _HELD_EVERY == 0
         rng = np.random.default_rng([seed, index])
         speaker = speakers.draw(rng, held=held, programs_share=_PROGRAMS_SHARE)
-        name = f"{word}/{speaker.name}_nohash_{index % takes}.wav"
+        name = f"{word}/{speaker.name}_nohash_{index % utterances}.wav"
         write_wav(folder / name, at_drawn_level(speaker.say(word, rng), rng), SYNTH_RATE_HZ)
         return name if held else None
 
     held_out = []
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for index, name in enumerate(pool.map(say, range(takes * len(words)))):
+        for index, name in enumerate(pool.map(say, range(utterances * len(words)))):
             held_out += [name] if name else []
             if (index + 1) % _TOLD_EVERY == 0:
-                print(f"spoken {index + 1} of {takes * len(words)}", file=sys.stderr, flush=True)
+                print(f"spoken {index + 1} of {utterances * len(words)}", file=sys.stderr, flush=True)
     spoken_by_people = [word for word in data.words if word in words]
     for part in ("train", "validation"):
         for clip in data.clips(part, spoken_by_people):
@@ -93,11 +93,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--recordings", required=True, type=Path, metavar="DIR", help="data folder of some of the words"
     )
-    parser.add_argument("--takes", type=int, default=32, metavar="N", help="of each word (default: %(default)s)")
+    parser.add_argument("--utterances", type=int, default=32, metavar="N", help="of each word (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     args = parser.parse_args(argv)
     with whole_folder(args.folder) as folder:
-        write_words(folder, args.recordings, args.takes, args.seed)
+        write_words(folder, args.recordings, args.utterances, args.seed)
     return 0
 
 

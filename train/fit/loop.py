@@ -46,7 +46,7 @@ class Examples(Protocol):
 
 
 @dataclasses.dataclass
-class Course:
+class FitResult:
     """How far a training has come; ``diverged`` says where the loss was no number any more."""
 
     history: History = dataclasses.field(default_factory=list)
@@ -105,7 +105,7 @@ def fit(
     *,
     resume: bool = False,
     ended: Callable[[History], None] | None = None,
-) -> Course:
+) -> FitResult:
     """Train a compiled model to the last epoch, or until Ctrl-C; leaves the best epoch's weights in it.
 
     Ctrl-C ends the training after the batch at hand (a second one at once),
@@ -120,16 +120,16 @@ def fit(
     """
     state = run / CHECKPOINT_FOLDER / _STATE_FILE
     average = Average(model, training.average_decay) if training.average_decay else None
-    course = _load(state, model, average) if resume else Course()
-    write_history(run, course.history)
+    fit_result = _load(state, model, average) if resume else FitResult()
+    write_history(run, fit_result.history)
     if ended is not None:
-        ended(course.history)
+        ended(fit_result.history)
     with _Interruption() as interruption:
-        for epoch in range(course.epochs_run + 1, training.epochs + 1):
+        for epoch in range(fit_result.epochs_run + 1, training.epochs + 1):
             try:
                 row = _train_epoch(model, examples, epoch, interruption, average)
                 if row is None:
-                    course.interrupted = True
+                    fit_result.interrupted = True
                     break
                 kept = model.get_weights() if average is None else average.weights()
                 started = time.perf_counter()
@@ -137,17 +137,19 @@ def fit(
                 row["validation_s"] = time.perf_counter() - started
                 _demand_number(row["val_loss"], f"on validation after epoch {epoch}")
             except _Diverged as error:
-                course.diverged = f"{error}: lower training.learning_rate ({training.learning_rate:g}) and train anew"
+                fit_result.diverged = (
+                    f"{error}: lower training.learning_rate ({training.learning_rate:g}) and train anew"
+                )
                 break
-            course.take(row, kept)
-            _save(state, model, average, course)
-            write_history(run, course.history)
+            fit_result.take(row, kept)
+            _save(state, model, average, fit_result)
+            write_history(run, fit_result.history)
             if ended is not None:
-                ended(course.history)
-            print(_line(course, training.epochs), file=sys.stderr, flush=True)
-    if course.best_epoch:
-        model.set_weights(course.best_weights)
-    return course
+                ended(fit_result.history)
+            print(_line(fit_result, training.epochs), file=sys.stderr, flush=True)
+    if fit_result.best_epoch:
+        model.set_weights(fit_result.best_weights)
+    return fit_result
 
 
 class _Diverged(Exception):
@@ -212,12 +214,12 @@ def _validate(
     return {"val_loss": float(np.mean(losses)), "val_accuracy": float(right.mean())}
 
 
-def _line(course: Course, epochs: int) -> str:
-    row = course.history[-1]
-    left_s = (epochs - course.epochs_run) * sum(r["seconds"] for r in course.history) / course.epochs_run
-    best = "  best" if course.best_epoch == course.epochs_run else ""
+def _line(fit_result: FitResult, epochs: int) -> str:
+    row = fit_result.history[-1]
+    left_s = (epochs - fit_result.epochs_run) * sum(r["seconds"] for r in fit_result.history) / fit_result.epochs_run
+    best = "  best" if fit_result.best_epoch == fit_result.epochs_run else ""
     return (
-        f"epoch {course.epochs_run:{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f} "
+        f"epoch {fit_result.epochs_run:{len(str(epochs))}}/{epochs}  loss {row['loss']:.3f} "
         f"accuracy {100 * row['accuracy']:.1f} %  validation {row['val_loss']:.3f} {100 * row['val_accuracy']:.2f} %  "
         f"{row['clips_per_s']:.0f} clips/s  {_duration(left_s)} left{best}"
     )
@@ -232,15 +234,15 @@ def _state_of(model: Any, average: Average | None) -> list[Any]:
     return [*model.variables, *model.optimizer.variables, *(average.variables if average else ())]
 
 
-def _save(path: Path, model: Any, average: Average | None, course: Course) -> None:
+def _save(path: Path, model: Any, average: Average | None, fit_result: FitResult) -> None:
     arrays = {f"state{k}": keras.ops.convert_to_numpy(v) for k, v in enumerate(_state_of(model, average))}
-    arrays |= {f"best{k}": weights for k, weights in enumerate(course.best_weights)}
-    about = json.dumps({"history": course.history, "best_epoch": course.best_epoch})
+    arrays |= {f"best{k}": weights for k, weights in enumerate(fit_result.best_weights)}
+    about = json.dumps({"history": fit_result.history, "best_epoch": fit_result.best_epoch})
     with whole_file(path) as file:
         np.savez(file, about=np.array(about), **arrays)
 
 
-def _load(path: Path, model: Any, average: Average | None) -> Course:
+def _load(path: Path, model: Any, average: Average | None) -> FitResult:
     if not path.is_file():
         raise RunError(f"{path} does not exist, so no epoch had ended; train anew with --overwrite")
     try:
@@ -251,7 +253,7 @@ def _load(path: Path, model: Any, average: Average | None) -> Course:
             best = [arrays[f"best{k}"] for k in range(len(model.get_weights()))]
     except (KeyError, ValueError, OSError) as error:
         raise RunError(f"{path} is damaged or of another model ({error}); train anew with --overwrite") from None
-    return Course(history=about["history"], best_epoch=about["best_epoch"], best_weights=best)
+    return FitResult(history=about["history"], best_epoch=about["best_epoch"], best_weights=best)
 
 
 class _Interruption:

@@ -13,7 +13,7 @@
 
 Keys of ``config.toml`` (``tomllib`` reads it; other rooms rely on these):
 
-- ``protocol``: ``"kwspot"``; ``"seed"`` and ``"seed-speakers"`` are for comparison only and cannot be exported
+- ``protocol``: ``"kwspot"``; ``"tutorial"`` and ``"tutorial-speakers"`` are for comparison only and cannot be exported
 - ``preset``: name of the preset or stem of the configuration file
 - ``labels``: list of str, in the order of the model's output
 - ``calibration``: list of str, training clips for int8 calibration, relative to ``data.folder``, read as training read

@@ -24,7 +24,7 @@ from kwspot.train.data.clips import ClipSet, calibration_clips, labels_of, load_
 from kwspot.train.data.pipeline import Frames, features_of, fixed_examples, training_examples
 from kwspot.train.fit import run_writer as run_folder
 from kwspot.train.fit.event_files import EventFiles
-from kwspot.train.fit.loop import Course, Examples, compiled, fit, scores_of
+from kwspot.train.fit.loop import Examples, FitResult, compiled, fit, scores_of
 from kwspot.train.fit.macs import Cost, cost
 from kwspot.train.fit.pretrained import Start, load_into
 from kwspot.train.fit.time_spent import time_spent, told
@@ -35,7 +35,7 @@ _PACKAGES = ("kwspot", "keras", "numpy", "soundfile", "soxr")
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
+class TrainingTask:
     """What a model is to learn: made from recordings, trained on by :func:`train`.
 
     `resolved` is what ``config.toml`` will say, `gallery` a clip of each label
@@ -52,7 +52,9 @@ class Lesson:
     gallery: Mapping[str, NDArray[np.int16]]
 
 
-def prepare(folder: DataFolder, config: Config, preset: str, *, normalisation: Normalisation | None = None) -> Lesson:
+def prepare(
+    folder: DataFolder, config: Config, preset: str, *, normalisation: Normalisation | None = None
+) -> TrainingTask:
     """Read the recordings and make examples of them; the mean and deviation of the features are measured here,
     unless they are given, as for weights that were trained behind others."""
     labels_of(folder, config)  # the user's mistakes before minutes of reading
@@ -81,7 +83,7 @@ def prepare(folder: DataFolder, config: Config, preset: str, *, normalisation: N
         "normalisation": normalisation.to_dict(),
         "versions": versions(),
     }
-    return Lesson(
+    return TrainingTask(
         config=config,
         labels=train.labels,
         frames=config.frames,
@@ -101,37 +103,37 @@ class Network:
     kept: Callable[[Any], Any]
 
 
-def fresh(lesson: Lesson) -> Network:
+def fresh(task: TrainingTask) -> Network:
     """The model of the configuration, with fresh weights."""
-    model, labels = lesson.config.model, len(lesson.labels)
+    model, labels = task.config.model, len(task.labels)
     return Network(
-        trained=training_form(model.name, lesson.frames, lesson.coefficients, labels, **model.options),
-        kept=lambda trained: export_form(trained, model.name, lesson.frames, labels, **model.options),
+        trained=training_form(model.name, task.frames, task.coefficients, labels, **model.options),
+        kept=lambda trained: export_form(trained, model.name, task.frames, labels, **model.options),
     )
 
 
-def started(lesson: Lesson, name: str, start: Start) -> tuple[Lesson, Callable[[Lesson], Network]]:
+def started(task: TrainingTask, name: str, start: Start) -> tuple[TrainingTask, Callable[[TrainingTask], Network]]:
     """The lesson with a note of the weights it begins with, and what makes the model with them where they fit."""
 
-    def network_of(lesson: Lesson) -> Network:
-        network = fresh(lesson)
+    def network_of(task: TrainingTask) -> Network:
+        network = fresh(task)
         kept_fresh = load_into(network.trained, start)
         print(f"begins with the weights of {name}, but for {', '.join(kept_fresh) or 'none'}", file=sys.stderr)
         return network
 
-    resolved = {**lesson.resolved, "start": {"from": name, "sha256": start.sha256}}
-    return dataclasses.replace(lesson, resolved=resolved), network_of
+    resolved = {**task.resolved, "start": {"from": name, "sha256": start.sha256}}
+    return dataclasses.replace(task, resolved=resolved), network_of
 
 
 def train(
-    lesson: Lesson,
+    task: TrainingTask,
     run: Path,
     *,
-    network_of: Callable[[Lesson], Network] = fresh,
+    network_of: Callable[[TrainingTask], Network] = fresh,
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
-) -> Course:
+) -> FitResult:
     """Train, and leave a run folder.
 
     After Ctrl-C (``course.interrupted``) it holds the best epoch so far and
@@ -146,35 +148,39 @@ def train(
     """
     check_place(run, resume=resume, overwrite=overwrite)
     if resume:
-        _check_same(run, lesson.resolved)
-    config = lesson.config
+        _check_same(run, task.resolved)
+    config = task.config
     make_deterministic(config.training.seed)
-    network = network_of(lesson)
-    model = compiled(network.trained, config.training, len(lesson.examples))
+    network = network_of(task)
+    model = compiled(network.trained, config.training, len(task.examples))
     spent = cost(network.kept(model))
     print(
         f"{config.model.name}: {spent.parameters} parameters, {spent.macs} multiply-accumulates per inference; "
-        f"{len(lesson.examples)} examples an epoch, {len(lesson.validation[0])} to validate on",
+        f"{len(task.examples)} examples an epoch, {len(task.validation[0])} to validate on",
         file=sys.stderr,
     )
     if not resume:
         run_folder.clear(run)
         run.mkdir(parents=True)
-        run_folder.write_run_config(run, lesson.resolved)
+        run_folder.write_run_config(run, task.resolved)
     try:
         ended = EventFiles(run) if tensorboard else None
-        course = fit(model, lesson.examples, lesson.validation, config.training, run, resume=resume, ended=ended)
+        fit_result = fit(model, task.examples, task.validation, config.training, run, resume=resume, ended=ended)
     finally:
         if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
             run_folder.clear(run)  # no epoch has ended: nothing to keep
-    if course.best_epoch:
-        _write_artefacts(run, network.kept(model), lesson, course, spent)
-    if course.diverged:
-        left = f"{run} keeps epoch {course.best_epoch}" if course.best_epoch else "no epoch had ended, nothing is kept"
-        raise RunError(f"{course.diverged}; {left}")
-    if course.best_epoch and not course.interrupted:
+    if fit_result.best_epoch:
+        _write_artefacts(run, network.kept(model), task, fit_result, spent)
+    if fit_result.diverged:
+        left = (
+            f"{run} keeps epoch {fit_result.best_epoch}"
+            if fit_result.best_epoch
+            else "no epoch had ended, nothing is kept"
+        )
+        raise RunError(f"{fit_result.diverged}; {left}")
+    if fit_result.best_epoch and not fit_result.interrupted:
         run_folder.clear(run / run_folder.CHECKPOINT_FOLDER)
-    return course
+    return fit_result
 
 
 def check_place(run: Path, *, resume: bool, overwrite: bool) -> None:
@@ -209,23 +215,23 @@ def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
         )
 
 
-def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spent: Cost) -> None:
+def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitResult, spent: Cost) -> None:
     from kwspot.train.fit.pictures import draw_confusion, draw_gallery, draw_learning_curves
 
     with whole_file(run / run_folder.MODEL_FILE) as file:
         fixed.save(file)
-    frames, targets = lesson.validation
+    frames, targets = task.validation
     truth = targets.argmax(axis=1)
     heard = scores_of(fixed, frames).argmax(axis=1)
-    confusion = confusion_matrix(truth, heard, len(lesson.labels))
-    best, time = course.best, time_spent(course.history, lesson.examples)
+    confusion = confusion_matrix(truth, heard, len(task.labels))
+    best, time = fit_result.best, time_spent(fit_result.history, task.examples)
     print(told(time), file=sys.stderr)
     run_folder.write_metrics(
         run,
         {
-            "best_epoch": course.best_epoch,
-            "epochs_run": course.epochs_run,
-            "epochs": lesson.config.training.epochs,
+            "best_epoch": fit_result.best_epoch,
+            "epochs_run": fit_result.epochs_run,
+            "epochs": task.config.training.epochs,
             "train_accuracy": best["accuracy"],
             "train_loss": best["loss"],
             "validation": {
@@ -234,20 +240,20 @@ def _write_artefacts(run: Path, fixed: Any, lesson: Lesson, course: Course, spen
                 "accuracy": float(np.trace(confusion) / confusion.sum()),
                 "loss": best["val_loss"],
                 "per_label": {
-                    label: [int(confusion[k, k]), int(confusion[k].sum())] for k, label in enumerate(lesson.labels)
+                    label: [int(confusion[k, k]), int(confusion[k].sum())] for k, label in enumerate(task.labels)
                 },
                 "confusion": confusion.tolist(),
             },
             "parameters": spent.parameters,
             "macs": spent.macs,
-            "minutes": round(sum(row["seconds"] for row in course.history) / 60, 2),
+            "minutes": round(sum(row["seconds"] for row in fit_result.history) / 60, 2),
             "time": time,
         },
     )
-    draw_learning_curves(run, course.history, course.best_epoch)
-    draw_confusion(run, confusion, lesson.labels)
-    if lesson.gallery:
-        draw_gallery(run, lesson.gallery, lesson.config.features)
+    draw_learning_curves(run, fit_result.history, fit_result.best_epoch)
+    draw_confusion(run, confusion, task.labels)
+    if task.gallery:
+        draw_gallery(run, task.gallery, task.config.features)
 
 
 def confusion_matrix(truth: NDArray[np.int64], heard: NDArray[np.int64], labels: int) -> NDArray[np.int64]:

@@ -66,7 +66,7 @@ class Cast:
         return sorted(speaker.name for speaker in (*self.programs, *self.held_programs))
 
 
-def cast(synthesiser: Synthesiser, language: str, seed: int, left_out: Sequence[str] = ()) -> Cast:
+def cast(synthesiser: Synthesiser, language: str, seed: int, held_out: Sequence[str] = ()) -> Cast:
     """Everyone who speaks a language on this machine, but for voices of programs that are left out by name.
 
     Raises
@@ -79,7 +79,7 @@ def cast(synthesiser: Synthesiser, language: str, seed: int, left_out: Sequence[
         for voice in voices(seed, ESPEAK_SPEAKERS, synthesiser.accents(language))
     ]
     programs = [
-        Speaker(voice.name, voice.name, voice.say) for voice in program_voices(language) if voice.name not in left_out
+        Speaker(voice.name, voice.name, voice.say) for voice in program_voices(language) if voice.name not in held_out
     ]
     # A program's voices are worth validating with only if enough stay to train on: from three on, one in ten.
     held_names = {speaker.name for speaker in programs[::-1][::_TENTH]} if len(programs) >= 3 else set()
@@ -98,13 +98,13 @@ def _held(variant: str) -> bool:
 
 def _espeak(synthesiser: Synthesiser, voice: Voice) -> Callable[[str, np.random.Generator], Sound]:
     def say(text: str, rng: np.random.Generator) -> Sound:
-        take = dataclasses.replace(
+        utterance = dataclasses.replace(
             voice,
             rate_wpm=int(rng.integers(*_RATE_WPM)),
             pitch=int(rng.integers(*_PITCH)),
             intonation=int(rng.integers(*_INTONATION)),
         )
-        return synthesiser.speak(text, take)
+        return synthesiser.speak(text, utterance)
 
     return say
 

@@ -61,14 +61,14 @@ def main(argv: Sequence[str]) -> int:
     _check_bundle(args.bundle, overwrite=args.overwrite)
     from kwspot.train.word.negatives import negative_sounds
     from kwspot.train.word.plan import Plan, check_phrases, remember
-    from kwspot.train.word.recordings import recorded_takes
+    from kwspot.train.word.recordings import recorded_utterances
     from kwspot.train.word.settings import read_word_config
 
     settings, tables = read_word_config(args.config)
     phrases = tuple(" ".join(phrase.split()) for phrase in args.phrases)
     check_phrases(phrases, args.language)
     if args.recordings is not None:
-        recorded_takes(args.recordings, phrases)
+        recorded_utterances(args.recordings, phrases)
     for folder in args.negatives:
         negative_sounds(folder, phrases)
     plan = Plan(

@@ -30,7 +30,7 @@ from kwspot.train.speech.voices import cast
 from kwspot.train.word.negatives import is_for_calibration, is_marked_wrong, link_all, negative_sounds
 from kwspot.train.word.noise import write_noise, write_rooms
 from kwspot.train.word.recordings import Recorded
-from kwspot.train.word.script import say_all, sentences, takes
+from kwspot.train.word.script import say_all, sentences, utterances
 from kwspot.train.word.settings import WordSettings
 
 RECIPE_FILE = "sounds.json"
@@ -70,7 +70,7 @@ def write_sounds(folder: Path, wanted: Ingredients, spoken: Path) -> dict[str, A
         If a folder of negatives holds none.
     """
     synthesiser, settings = Synthesiser(), wanted.settings
-    speakers = cast(synthesiser, wanted.language, wanted.seed, settings.left_out_voices)
+    speakers = cast(synthesiser, wanted.language, wanted.seed, settings.held_out_voices)
     accent = synthesiser.accents(wanted.language)[0]
     words, data = vocabulary(), folder / "data"
     near = confusables(wanted.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
@@ -78,14 +78,14 @@ def write_sounds(folder: Path, wanted: Ingredients, spoken: Path) -> dict[str, A
     own = {synthesiser.phonemes(phrase, accent) for phrase in wanted.phrases}
     others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
     script = [
-        *takes(data, wanted.phrases, settings.takes, each=False),
-        *takes(data / NEARLY, [text for text, _ in near], settings.takes_of_confusable, each=True),
-        *takes(data / OTHERS, others, settings.takes_of_word, each=True),
+        *utterances(data, wanted.phrases, settings.utterances, each=False),
+        *utterances(data / NEARLY, [text for text, _ in near], settings.utterances_of_confusable, each=True),
+        *utterances(data / OTHERS, others, settings.utterances_of_word, each=True),
         *sentences(folder, others, settings.sentences, wanted.seed),
         *sentences(folder, others, settings.foreign_sentences, wanted.seed, foreign),
     ]
     casts = {"": speakers} | {
-        language: cast(synthesiser, language, wanted.seed, settings.left_out_voices) for language in foreign
+        language: cast(synthesiser, language, wanted.seed, settings.held_out_voices) for language in foreign
     }
     lengths = say_all(script, casts, settings.programs_share, wanted.seed, spoken)
     phrase_ms = 1000 * lengths[: sum(line.folder.parent == data and line.text in wanted.phrases for line in script)]
@@ -95,7 +95,7 @@ def write_sounds(folder: Path, wanted: Ingredients, spoken: Path) -> dict[str, A
         write_rooms(data / NOISE_FOLDER, sorted((folder / "train").iterdir()), wanted.seed) if wanted.negatives else 0
     )
     held = {speaker.name for speaker in (*speakers.held_espeak, *speakers.held_programs)}
-    held |= {take.file_speaker for take in wanted.recorded if take.held}
+    held |= {utterance.file_speaker for utterance in wanted.recorded if utterance.held}
     _list_validation(data, held)
     recipe = {
         "schema": "kwspot.word-sounds/1",
@@ -113,13 +113,13 @@ def write_sounds(folder: Path, wanted: Ingredients, spoken: Path) -> dict[str, A
     return recipe
 
 
-def clip_ms(takes_ms: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+def clip_ms(utterances_ms: np.ndarray[Any, np.dtype[np.float64]]) -> int:
     """How long a clip has to be for takes of these lengths, float64 (n,), in steps of 40 ms from 1 to 2 s.
 
     >>> clip_ms(np.full(20, 700.0)), clip_ms(np.full(20, 1240.0)), clip_ms(np.full(20, 4000.0))
     (1000, 1400, 2000)
     """
-    wanted = float(np.percentile(takes_ms, _CLIP_PERCENTILE)) + _AROUND_MS
+    wanted = float(np.percentile(utterances_ms, _CLIP_PERCENTILE)) + _AROUND_MS
     steps = int(np.ceil((wanted - SHORTEST_CLIP_MS) / _CLIP_STEP_MS))
     return min(SHORTEST_CLIP_MS + max(steps, 0) * _CLIP_STEP_MS, LONGEST_CLIP_MS)
 
@@ -129,14 +129,14 @@ def _add_recordings(data: Path, wanted: Ingredients) -> dict[str, int]:
     counts = {}
     share = wanted.settings.recordings_share
     for phrase in wanted.phrases:
-        takes = [take for take in wanted.recorded if take.phrase == phrase]
-        kept = [take for take in takes if not take.held]
-        times = max(1, round(share / (1 - share) * wanted.settings.takes / len(kept))) if kept and share else 0
-        for take in takes:
-            for k in range(1 if take.held else times):
-                name = f"{take.file_speaker}_nohash_{take.number * 1000 + k}{take.path.suffix}"
-                (data / phrase / name).symlink_to(take.path.resolve())
-        counts[f"recordings of {phrase}"] = len(takes)
+        utterances = [utterance for utterance in wanted.recorded if utterance.phrase == phrase]
+        kept = [utterance for utterance in utterances if not utterance.held]
+        times = max(1, round(share / (1 - share) * wanted.settings.utterances / len(kept))) if kept and share else 0
+        for utterance in utterances:
+            for k in range(1 if utterance.held else times):
+                name = f"{utterance.file_speaker}_nohash_{utterance.number * 1000 + k}{utterance.path.suffix}"
+                (data / phrase / name).symlink_to(utterance.path.resolve())
+        counts[f"recordings of {phrase}"] = len(utterances)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""From which score on a second look is asked: by what it may cost in an hour of other sound."""
+"""From which score on a verifier is asked: by what it may cost in an hour of other sound."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIGHEST = 0.5
 _JUST_ABOVE = 1 / 512
 
 
-def gate_for(bundle: Bundle, sounds: Sequence[Path], least: float, most_per_hour: float) -> float:
+def trigger_score_for(bundle: Bundle, sounds: Sequence[Path], least: float, most_per_hour: float) -> float:
     """The lowest gate, from `least` on, by which an hour of sounds without the words is looked at so often at most.
 
     A network that was trained on a few people's recordings of a word, and on
@@ -51,7 +51,7 @@ def gate_for(bundle: Bundle, sounds: Sequence[Path], least: float, most_per_hour
     gate = least if over < least else min(over + _JUST_ABOVE, max(least, _HIGHEST))
     looks, at_least = ((suspected >= start).sum() / seconds * 3600 for start in (gate, least))
     print(
-        f"second look: from {gate:.3f} on, {looks:,.0f} times in an hour of the sounds kept apart "
+        f"verifier: from {gate:.3f} on, {looks:,.0f} times in an hour of the sounds kept apart "
         f"({at_least:,.0f} from {least:g} on)",
         file=sys.stderr,
     )

@@ -11,7 +11,7 @@ from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.errors import DataFolderError, RecordingError
 
-LEAST_TAKES = 5
+LEAST_UTTERANCES = 5
 """Of a phrase: fewer say nothing that the synthesis does not."""
 
 LEAST_SPEAKERS = 5
@@ -34,7 +34,7 @@ class Recorded:
         return "own-" + hashlib.sha1(self.speaker.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def recorded_takes(folder: Path, phrases: Sequence[str]) -> list[Recorded]:
+def recorded_utterances(folder: Path, phrases: Sequence[str]) -> list[Recorded]:
     """All takes of the phrases in a data folder, each read once to be sure of it.
 
     Raises
@@ -47,9 +47,9 @@ def recorded_takes(folder: Path, phrases: Sequence[str]) -> list[Recorded]:
     clips = data.clips("all", list(phrases))
     for phrase in phrases:
         count = sum(clip.word == phrase for clip in clips)
-        if count < LEAST_TAKES:
+        if count < LEAST_UTTERANCES:
             raise DataFolderError(
-                f"{folder} has {count} recordings of {phrase!r}; expected {LEAST_TAKES} or more: kwspot record "
+                f"{folder} has {count} recordings of {phrase!r}; expected {LEAST_UTTERANCES} or more: kwspot record "
                 f"{phrase!r} makes them"
             )
     for clip in clips:

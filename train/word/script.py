@@ -36,7 +36,7 @@ class Line:
     language: str = ""
 
 
-def takes(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[Line]:
+def utterances(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[Line]:
     """Each text so often to train on, and a share of that by held-out voices.
 
     With `each` they share one folder, and where a share is less than a take, some texts go without.

@@ -12,7 +12,7 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import demand
 from kwspot.train.config.toml_table import read_table
-from kwspot.train.word.verifier_cli import GATE, PASSES
+from kwspot.train.word.verifier_cli import PASSES, TRIGGER_SCORE
 
 STARTS = ("pretrained", "scratch")
 
@@ -41,46 +41,46 @@ class WordSettings:
         The same read by the voices of other languages, whose sounds are none of this one's.
     mining_rounds, mining_epochs
         Rounds of looking for what fires, at the most, and epochs of training on after each: of the first network; for
-        the second look there is always one.
+        the verifier there is always one.
     mining_threshold, mining_most
         Score from which a sound is added to the negatives, and how many are in a round.
-    second_look_passes
-        How often each example is heard to teach the second look; 0: the bundle looks once.
-    second_look_gate, second_look_most_per_hour
+    verifier_passes
+        How often each example is heard to teach the verifier; 0: the bundle looks once.
+    trigger_score, most_looks_per_hour
         The score from which a sound is looked at again, or a higher one, so that in an hour of the negatives kept apart
         there are no more looks than this.
     start
         Weights to begin with: "pretrained" (the shipped ``words``) or "scratch".
     """
 
-    takes: int = 2400
+    utterances: int = 2400
     programs_share: float = 0.7
-    left_out_voices: tuple[str, ...] = ()
+    held_out_voices: tuple[str, ...] = ()
     recordings_share: float = 0.3
     confusables: int = 150
-    takes_of_confusable: int = 8
-    takes_of_word: int = 4
+    utterances_of_confusable: int = 8
+    utterances_of_word: int = 4
     sentences: int = 300
     foreign_sentences: int = 240
     mining_rounds: int = 0
     mining_epochs: int = 4
     mining_threshold: float = 0.4
     mining_most: int = 600
-    second_look_passes: int = PASSES
-    second_look_gate: float = GATE
-    second_look_most_per_hour: float = 2000.0
+    verifier_passes: int = PASSES
+    trigger_score: float = TRIGGER_SCORE
+    most_looks_per_hour: float = 2000.0
     start: str = "pretrained"
 
     def __post_init__(self) -> None:
-        demand(self.takes >= 12, "word.takes", self.takes, "12 or more")
+        demand(self.utterances >= 12, "word.takes", self.utterances, "12 or more")
         for name in ("programs_share", "recordings_share", "mining_threshold"):
             demand(0 <= getattr(self, name) < 1, f"word.{name}", getattr(self, name), "0 to below 1")
         counts = ("confusables", "takes_of_confusable", "takes_of_word", "foreign_sentences")
-        for name in (*counts, "mining_rounds", "second_look_passes"):
+        for name in (*counts, "mining_rounds", "verifier_passes"):
             demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
-        demand(0 < self.second_look_gate < 1, "word.second_look_gate", self.second_look_gate, "a score between 0 and 1")
-        most = self.second_look_most_per_hour
-        demand(0 < most < math.inf, "word.second_look_most_per_hour", most, "a number of looks above 0")
+        demand(0 < self.trigger_score < 1, "word.trigger_score", self.trigger_score, "a score between 0 and 1")
+        most = self.most_looks_per_hour
+        demand(0 < most < math.inf, "word.most_looks_per_hour", most, "a number of looks above 0")
         for name in ("sentences", "mining_epochs", "mining_most"):
             demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")
         demand(self.start in STARTS, "word.start", self.start, f"one of {', '.join(STARTS)}")

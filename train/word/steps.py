@@ -24,10 +24,10 @@ from kwspot.train.config.config import load_preset
 from kwspot.train.config.toml_text import to_toml
 from kwspot.train.fit.run_writer import CHECKPOINT_FOLDER, METRICS_FILE, is_run
 from kwspot.train.word.folder import RECIPE_FILE, Ingredients, write_sounds
-from kwspot.train.word.look_budget import gate_for
+from kwspot.train.word.look_budget import trigger_score_for
 from kwspot.train.word.mining import mine
 from kwspot.train.word.plan import Plan
-from kwspot.train.word.recordings import recorded_takes
+from kwspot.train.word.recordings import recorded_utterances
 
 # Of the rate and the warm-up of the first training: enough to change, little enough to keep.
 _RATE_OF_MINING = 0.3
@@ -63,9 +63,9 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
     """All steps in order; the rounds of mining end as soon as they find no less than before."""
     settings = plan.settings
     sounds = work / "sounds"
-    spoken = settings.takes * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
+    spoken = settings.utterances * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
     epochs = int(plan.tables.get("training", {}).get("epochs", load_preset(PRESET).training.epochs))
-    epoch_s = settings.takes * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
+    epoch_s = settings.utterances * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
     yield Step(
         "speak",
         spoken / _UTTERANCES_PER_S,
@@ -77,8 +77,8 @@ def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[
         found = work / f"mined-{number}.json"
         yield Step(f"mine {number}", _MINING_S, found.is_file, functools.partial(_mine_round, plan, work, number))
         yield from _trained(plan, work, number, settings.mining_epochs * epoch_s)
-    if settings.second_look_passes:
-        yield from _looked_twice(plan, work, settings.takes * len(plan.phrases) * 6.3 / _LOOKS_PER_S)
+    if settings.verifier_passes:
+        yield from _looked_twice(plan, work, settings.utterances * len(plan.phrases) * 6.3 / _LOOKS_PER_S)
     evidence = work / "calibration.json"
     yield Step(
         "calibrate",
@@ -123,17 +123,17 @@ def _trained(plan: Plan, work: Path, number: int, about_s: float) -> Iterator[St
 
 
 def _looked_twice(plan: Plan, work: Path, about_s: float) -> Iterator[Step]:
-    """A second look, then one that has heard what the first of them let pass."""
+    """A verifier, then one that has heard what the first of them let pass."""
     first, mined = work / "twice-0.kws", work / "mined-twice.json"
     yield Step("look twice", about_s + _HEADS_S, first.is_dir, lambda: _look_twice(plan, work, first, 1))
     yield Step("mine", _MINING_S, mined.is_file, lambda: _mine(plan, work, first, "_mined_twice_", mined))
-    passes = plan.settings.second_look_passes
+    passes = plan.settings.verifier_passes
     again = functools.partial(_look_twice, plan, work, work / TWICE, passes)
     yield Step("look twice again", passes * about_s + _HEADS_S, (work / TWICE).is_dir, again)
 
 
 def _speak(plan: Plan, sounds: Path) -> None:
-    recorded = recorded_takes(plan.recordings, plan.phrases) if plan.recordings else []
+    recorded = recorded_utterances(plan.recordings, plan.phrases) if plan.recordings else []
     wanted = Ingredients(plan.phrases, plan.language, plan.seed, plan.settings, recorded, plan.negatives)
     for half_made in sounds.parent.glob(".sounds.*"):  # by one that was killed
         shutil.rmtree(half_made)
@@ -214,17 +214,17 @@ def _sounds(folder: Path) -> list[Path]:
 def _look_twice(plan: Plan, work: Path, target: Path, passes: int) -> None:
     last = work / f"round-{last_round(plan, work)}"
     once, settings = load_bundle(Path(f"{last}.kws")), plan.settings
-    gate = gate_for(
-        once, _sounds(work / "sounds" / "calibrate"), settings.second_look_gate, settings.second_look_most_per_hour
+    gate = trigger_score_for(
+        once, _sounds(work / "sounds" / "calibrate"), settings.trigger_score, settings.most_looks_per_hour
     )
     with whole_folder(target, overwrite=True) as folder:
         shutil.copytree(once.path, folder, dirs_exist_ok=True)
-        _run("second-look", str(folder), "--run", str(last), "--passes", str(passes), "--gate", f"{gate:.4f}")
+        _run("verifier", str(folder), "--run", str(last), "--passes", str(passes), "--trigger-score", f"{gate:.4f}")
 
 
 def _calibrate(plan: Plan, work: Path, evidence: Path, bundle: Path, *, overwrite: bool) -> None:
     once, final = work / f"round-{last_round(plan, work)}.kws", work / "final.kws"
-    last = work / TWICE if plan.settings.second_look_passes else once
+    last = work / TWICE if plan.settings.verifier_passes else once
     with whole_folder(final, overwrite=True) as folder:
         shutil.copytree(last, folder, dirs_exist_ok=True)
     positives = [str(work / "sounds" / "data")]

@@ -2,7 +2,7 @@
 
 The embedding itself is not trained; ``weights/speech-embedding.npz`` holds it (see
 :mod:`kwspot.runtime.model.embedding`). The examples are those of the bundle's own training, augmented alike, and what
-the rounds of mining found among them: just what the second look will be asked about.
+the rounds of mining found among them: just what the verifier will be asked about.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import DataFolder
-from kwspot.runtime.model.bundle import SECOND_LOOK_FILE, Bundle, SecondLookInfo, sha256_of
-from kwspot.runtime.model.consistency import WITH_SECOND_LOOK
+from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, VerifierInfo, sha256_of
 from kwspot.runtime.model.edit import store
 from kwspot.runtime.model.embedding import DIMENSIONS, FIELD_SAMPLES, STEP_SAMPLES, SpeechEmbedding, samples_of
-from kwspot.runtime.model.golden import golden_look
-from kwspot.runtime.model.verifier import SecondLook
+from kwspot.runtime.model.golden import golden_verifier_scores
+from kwspot.runtime.model.verifier import Verifier
 from kwspot.train.config.config import Config
 from kwspot.train.cores import CORES
 from kwspot.train.data.augment import augment
@@ -32,6 +31,14 @@ from kwspot.train.data.clips import ClipSet, load_clips
 from kwspot.train.data.pipeline import fixed_samples, in_order
 
 EMBEDDING = Path(__file__).parents[1] / "weights/speech-embedding.npz"
+
+WEIGHT = 0.8
+"""Of the verifier in the geometric mean: what one stage takes for the word the other often does not, but the first has
+heard less."""
+ODDS = 5.0
+"""Trainings hear negatives five times as often as a word; of what triggers the verifier so much more is one."""
+PLACES = 6
+"""In the middle of the first stage's window, where it was shown the words; at its ends it sees half of one."""
 
 _CHUNK = 64
 # 1.2 s: each embedding hears three quarters of a second by itself, and more of them learn how long programs pause.
@@ -47,8 +54,8 @@ _DRAW, _SOUND = 0x10, 0x11
 Arrays = dict[str, NDArray[Any]]
 
 
-def teach_second_look(data: Path, config: Config, passes: int) -> Arrays:
-    """The arrays of ``second-look.npz`` for the phrases of a data folder; says how it does on validation.
+def train_verifier(data: Path, config: Config, passes: int) -> Arrays:
+    """The arrays of ``verifier.npz`` for the phrases of a data folder; says how it does on validation.
 
     Parameters
     ----------
@@ -69,16 +76,17 @@ def teach_second_look(data: Path, config: Config, passes: int) -> Arrays:
     examples, label_of = _drawn(train, config, embed, passes)
     arrays = embedding | _heads(examples, label_of, len(train.labels), config.training.seed)
     samples, truth = fixed_samples(validation, config.training.seed)
-    look = SecondLook(arrays, len(train.labels))
+    look = Verifier(arrays, len(train.labels))
     jobs = [functools.partial(look.look, _cut(row, look.samples, 0.0)) for row in samples]
     right = sum(said.argmax() == label for said, label in zip(in_order(jobs, CORES), truth, strict=True))
-    print(f"second look: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
+    print(f"verifier: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
     return arrays
 
 
-def add_second_look(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], gate: float) -> Bundle:
-    """Make a bundle look twice from a score of `gate` on, and open it again; its own scores of a clip stay as they are,
-    what it was calibrated with no longer holds.
+def add_verifier(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], trigger_score: float) -> Bundle:
+    """Add a verifier that is asked from `trigger_score` on, and open the bundle again.
+
+    The first stage stays as it is; the calibration no longer holds and is removed.
 
     Raises
     ------
@@ -86,13 +94,20 @@ def add_second_look(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], gate: fl
         If the bundle has been changed since it was opened.
     """
     manifest = bundle.manifest
-    look = SecondLook(arrays, len(manifest.labels))
+    look = Verifier(arrays, len(manifest.labels))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
-    scores = tuple(float(score) for score in golden_look(look))
-    info = SecondLookInfo(sha256=sha256_of(buffer.getvalue()), gate=gate, scores=scores)
-    changed = dataclasses.replace(manifest, second_look=info, format_version=WITH_SECOND_LOOK, calibration={})
-    return store(bundle, changed, {SECOND_LOOK_FILE: buffer.getvalue()})
+    scores = tuple(float(score) for score in golden_verifier_scores(look))
+    info = VerifierInfo(
+        sha256=sha256_of(buffer.getvalue()),
+        trigger_score=trigger_score,
+        weight=WEIGHT,
+        odds=ODDS,
+        places=PLACES,
+        golden_scores=scores,
+    )
+    changed = dataclasses.replace(manifest, verifier=info, calibration={})
+    return store(bundle, changed, {VERIFIER_FILE: buffer.getvalue()})
 
 
 def _drawn(
@@ -123,7 +138,7 @@ def _drawn(
         for heard in in_order(jobs, CORES):
             made += heard
         labels.append(label)
-        print(f"second look: {len(made)} of {passes * len(clip)} examples heard", file=sys.stderr, flush=True)
+        print(f"verifier: {len(made)} of {passes * len(clip)} examples heard", file=sys.stderr, flush=True)
     return np.stack(made), np.concatenate(labels)
 
 
