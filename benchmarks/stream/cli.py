@@ -113,10 +113,10 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     """The content of the result, and the takes and negatives that were heard."""
     from kwspot.benchmarks.stream import measures
     from kwspot.benchmarks.stream.wake_mix import Noise
-    from kwspot.export.calibrate.choose import outcome
     from kwspot.runtime.audio.sound_folder import sounds_below
     from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
     from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
+    from kwspot.runtime.detect.operating_points import outcome
     from kwspot.runtime.detect.replay import StreamScores
 
     manifest, rate_hz = bundle.manifest, bundle.manifest.features.sample_rate_hz

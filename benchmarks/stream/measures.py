@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.stream.wake_mix import Noise
-from kwspot.export.calibrate.choose import GRID, Point, sweep
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
+from kwspot.runtime.detect.operating_points import GRID, Point, sweep
 from kwspot.runtime.detect.replay import Replay, StreamScores
 from kwspot.runtime.false_accept_rate import interval_per_hour
 from kwspot.runtime.intervals import wilson_interval

@@ -55,9 +55,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
-    from kwspot.export.calibrate.choose import choices, evidence, outcome
+    from kwspot.export.calibrate.choose import choices, evidence
     from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
     from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
+    from kwspot.runtime.detect.operating_points import outcome
     from kwspot.runtime.detect.replay import StreamScores
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable, store

@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kwspot.benchmarks.stream.measures import equal_error
-from kwspot.export.calibrate.choose import GRID, Choice, Point, choose
+from kwspot.export.calibrate.choose import Choice, choose
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.decision import Decision
+from kwspot.runtime.detect.operating_points import GRID, Point
 from kwspot.runtime.detect.replay import AFTER_S, Replay, Scored, StreamScores
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import BundleError, DataFolderError

@@ -107,7 +107,10 @@ def test_the_table_knows_every_heavy_package_that_is_imported():
 
 
 def test_the_runtime_in_a_fresh_interpreter_loads_nothing_heavy():
-    names = [f"kwspot.runtime.{path.stem}" for path in sorted((ROOT / "runtime").glob("*.py"))]
+    names = [
+        ".".join(("kwspot", *path.relative_to(ROOT).with_suffix("").parts))
+        for path in sorted((ROOT / "runtime").rglob("*.py"))
+    ]
     code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
@@ -121,15 +124,16 @@ def test_help_does_not_even_load_numpy():
 
 def test_the_package_list_is_the_tree():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    rooms = {
-        ".".join(("kwspot", *path.parent.relative_to(ROOT).parts)): str(path.parent.relative_to(ROOT))
+    packages = {
+        ".".join(("kwspot", *path.parent.relative_to(ROOT).parts))
         for room in MAY_IMPORT
         for path in (ROOT / room).rglob("__init__.py")
+        if path.parent.name != "experiments"
     }
-    assert settings["package-dir"] == rooms
-    assert sorted(settings["packages"]) == sorted(rooms)
-    for folder in rooms.values():
-        assert (ROOT / folder / "py.typed").exists() or "/" in folder
+    assert settings["package-dir"] == {f"kwspot.{room}": room for room in MAY_IMPORT}
+    assert sorted(settings["packages"]) == sorted(packages)
+    for room in MAY_IMPORT:
+        assert (ROOT / room / "py.typed").exists()
 
 
 def test_the_public_face_is_what_it_says():
