@@ -67,7 +67,7 @@ def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, wo
         of each step, and of what is between the steps (``rest``).
     """
     guest = Guest(work, core_of(core), release=RELEASE_OF[target])
-    worker = site / "kwspot/benchmarks" / _WORKER.name
+    worker = site / "kwspot/benchmarks/pi" / _WORKER.name
     (deployed_bundle,) = site.parent.glob("*.kws")
     assert load_bundle(deployed_bundle).hash == bundle.hash
     with tempfile.TemporaryDirectory(prefix="kwspot-sound-") as scratch:

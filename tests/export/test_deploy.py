@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from kwspot.export.deploy import archive as archive_module
-from kwspot.export.deploy import boards, deploy_cli
+from kwspot.export.deploy import boards
+from kwspot.export.deploy import cli as deploy_cli
 from kwspot.export.deploy.boards import BOARDS, REFUSED, Board, choose, recognise
 from kwspot.export.deploy.kit_wheel import kit_wheel, wheel_name
 from kwspot.runtime.errors import BundleError, ConfigError, DeployError
@@ -207,7 +208,7 @@ def test_install_again_upgrade_uninstall(make_archive, tmp_path, monkeypatch):
     first = install(one, prefix, "--service")
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
-    assert "passed: seed on litert" in first.stderr
+    assert "passed: tutorial on litert" in first.stderr
     assert listens(prefix)
     training = subprocess.run([prefix / "bin/kwspot", "train", "--help"], capture_output=True, text=True, check=False)
     assert (training.returncode, training.stderr.count("\n")) == (2, 1)
@@ -333,7 +334,7 @@ def test_apt_brings_what_is_missing_if_asked(make_archive, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["SHA256SUMS", "install.sh", "seed.kws/model.int8.tflite", "wheels/nothing-1-py3-none-any.whl"]
+    "name", ["SHA256SUMS", "install.sh", "tutorial.kws/model.int8.tflite", "wheels/nothing-1-py3-none-any.whl"]
 )
 def test_a_changed_byte_is_found(make_archive, tmp_path, name):
     folder, prefix = make_archive(), tmp_path / "kwspot"
@@ -407,7 +408,7 @@ def test_a_board_that_ssh_reaches(ssh_server, make_archive, tmp_path, monkeypatc
     assert listens(prefix)
     said = capfd.readouterr().err
     assert "board is a this machine" in said
-    assert "passed: seed on litert" in said
+    assert "passed: tutorial on litert" in said
     # Again, with an archive that stays; what the installer says is the user's to see.
     assert deploy_cli.main([*argv, "--to", str(tmp_path / "kept.tar.gz")]) == 0
     assert "already installed" in capfd.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.sinks.queued import web_feed, web_server
+from kwspot.runtime.sinks import web_feed, web_server
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
 from kwspot.runtime.sinks.web_feed import WebFeed, level_dbfs
 from kwspot.runtime.sinks.web_server import WebServer, web_address

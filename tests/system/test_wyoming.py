@@ -25,8 +25,8 @@ from wyoming.wake import Detect, Detection, NotDetected
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.sinks import wyoming_messages, wyoming_server
 from kwspot.runtime.sinks.events import EventWriter
-from kwspot.runtime.sinks.queued import wyoming_messages, wyoming_server
 from kwspot.runtime.sinks.wyoming_server import WyomingServer, wyoming_address
 
 RATE_HZ = 16_000

@@ -18,7 +18,7 @@ from conftest import RATE_HZ, tone_clip, write_wav
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from kwspot.runtime import KeywordSpotter, cli, verifier
+from kwspot.runtime import KeywordSpotter, cli
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.detect.replay import StreamScores
 from kwspot.runtime.detect.scoring import Scoring
@@ -182,8 +182,10 @@ def spoken(seconds: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("places", [1, 2])
-def test_what_is_suspected_is_looked_at_again(twice: Bundle, places: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "_MOST_PLACES", places)
+def test_what_is_suspected_is_looked_at_again(twice: Bundle, places: int) -> None:
+    assert twice.manifest.verifier is not None
+    info = dataclasses.replace(twice.manifest.verifier, places=places)
+    twice = dataclasses.replace(twice, manifest=dataclasses.replace(twice.manifest, verifier=info))
     sound = spoken(5)
     spotter = KeywordSpotter(twice, engine="litert")
     spotter.push(sound)
@@ -262,8 +264,7 @@ def test_the_selftest_looks_twice(twice: Bundle, stream_bundle: Bundle, weights:
         (lambda values: values["verifier"].update(weight=0), "weight 0 is not above 0"),
         (lambda values: values["verifier"].update(odds=-1), "odds -1 are not a number above 0"),
         (lambda values: values["verifier"].update(places=0), "places 0 are not 1 or more"),
-        (lambda values: values.update(verifier=None), "format 2 without a verifier"),
-        (lambda values: values["verifier"].update(gate=0), "gate 0 is not between 0 and 1"),
+        (lambda values: values["verifier"].update(trigger_score=0), "trigger_score 0 is not between 0 and 1"),
         (lambda values: values["verifier"]["golden_scores"].pop(), "has 2 golden scores, expected 3"),
         (lambda values: values["verifier"].pop("trigger_score"), "trigger_score"),
     ],
@@ -330,8 +331,8 @@ def test_a_run_of_other_words_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--gate", "0"], "--gate 0; expected a score between 0 and 1"),
-        (["--gate", "nan"], "--gate nan; expected a score between 0 and 1"),
+        (["--trigger-score", "0"], "--trigger-score 0; expected a score between 0 and 1"),
+        (["--trigger-score", "nan"], "--trigger-score nan; expected a score between 0 and 1"),
         (["--passes", "0"], "--passes 0; expected 1 or more"),
         ([], "does not exist; expected a run folder"),
     ],
@@ -374,24 +375,26 @@ def test_bench_latency_times_its_looks(twice: Bundle, tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("most_per_hour", [20, 3_000, 9_000, 1e9])
-def test_the_gate_keeps_the_looks_within_their_budget(
+def test_the_trigger_score_keeps_the_looks_within_their_budget(
     most_per_hour: float, stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     sounds = [write_wav(tmp_path / f"{seconds}.wav", spoken(seconds)) for seconds in (3, 5, 9)]
-    gate = trigger_score_for(stream_bundle, sounds, 0.01, most_per_hour)
+    trigger_score = trigger_score_for(stream_bundle, sounds, 0.01, most_per_hour)
 
     @functools.cache
-    def looks_per_hour(gate: float) -> float:
-        """What a bundle with that gate does."""
-        folder = Path(shutil.copytree(stream_bundle.path, tmp_path / f"{gate}.kws"))
+    def looks_per_hour(trigger_score: float) -> float:
+        """Return how often a bundle with that trigger score asks its verifier."""
+        folder = Path(shutil.copytree(stream_bundle.path, tmp_path / f"{trigger_score}.kws"))
         arrays = arrays_of(weights, len(stream_bundle.manifest.labels))
-        scoring = Scoring(bundle := add_verifier(load_bundle(folder), arrays, gate), open_engine(bundle, "litert"))
+        scoring = Scoring(
+            bundle := add_verifier(load_bundle(folder), arrays, trigger_score), open_engine(bundle, "litert")
+        )
         for seconds in (3, 5, 9):
             scoring.reset()
             scoring.push(spoken(seconds))
         return scoring.verifier.looks * 3600 / 17
 
-    assert looks_per_hour(gate) <= most_per_hour or gate == 0.5
+    assert looks_per_hour(trigger_score) <= most_per_hour or trigger_score == 0.5
     # No lower one does: the next score of int8 below is above the budget, unless none is looked at for less.
-    assert gate == 0.01 or looks_per_hour(gate - 1 / 256) > most_per_hour
-    assert (gate == 0.01) == (looks_per_hour(0.01) <= most_per_hour)
+    assert trigger_score == 0.01 or looks_per_hour(trigger_score - 1 / 256) > most_per_hour
+    assert (trigger_score == 0.01) == (looks_per_hour(0.01) <= most_per_hour)
