@@ -126,6 +126,14 @@ class Decision:
         return [Detection(self._labels[best], score, at_sample, self._rate)]
 
     @property
+    def smoothed(self) -> NDArray[np.float32] | None:
+        """Return the mean that is compared with the thresholds, float32 (labels,); None while there is none.
+
+        There is none until a whole span of scores has come since the start or the last gap.
+        """
+        return self._total / np.float32(self._span) if self._count >= self._span else None
+
+    @property
     def averaged_scores(self) -> int:
         """How many scores a mean is of."""
         return self._span

@@ -68,16 +68,13 @@ class KeywordSpotter:
         self._start = self._start_of(0)
         """Frame k, counted from 1, of this stretch of sound ends at ``_start + k * _hop_samples``."""
         self._last: list[tuple[int, NDArray[np.float32]]] = []
+        self.last_smoothed: list[NDArray[np.float32] | None] = []
+        """The decision's mean, float32 (labels,), after each of `last_scores`; None where it has none yet."""
 
     @property
     def last_scores(self) -> list[tuple[int, NDArray[np.float32]]]:
         """(at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
         return [(self._start + frames_seen * self._hop_samples, scores) for frames_seen, scores in self._last]
-
-    @property
-    def averaged_scores(self) -> int:
-        """How many of the last scores make the mean that is compared with a threshold."""
-        return self._decision.averaged_scores
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -96,11 +93,12 @@ class KeywordSpotter:
         AudioFormatError
             If the block is not int16 or not one-dimensional.
         """
-        self._last = self._scoring.push(block)
+        self._last, self.last_smoothed = self._scoring.push(block), []
         self.samples_seen += len(block)
         detections: list[Detection] = []
         for frames_seen, scores in self._last:
             detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
+            self.last_smoothed.append(self._decision.smoothed)
         return detections
 
     def skip(self, lost_samples: int) -> None:
@@ -119,6 +117,6 @@ class KeywordSpotter:
 
     def _start_stretch(self, at_sample: int) -> None:
         self._start = self._start_of(at_sample)
-        self._last = []
+        self._last, self.last_smoothed = [], []
         self._scoring.reset()
         self._decision.reset()

@@ -47,7 +47,6 @@ class Meter:
         manifest = spotter.bundle.manifest
         self._labels = manifest.labels
         self._rate_hz = manifest.features.sample_rate_hz
-        self._recent: deque[NDArray[np.float32]] = deque(maxlen=spotter.averaged_scores)
         self._scores = np.zeros(len(manifest.labels), np.float32)
         self._peaks, self._peak_at = self._scores.copy(), np.zeros(len(manifest.labels))
         self._level_db = self._loudest_db = QUIETEST_DB
@@ -66,10 +65,9 @@ class Meter:
     ) -> None:
         """Take a block and draw, if it is time to."""
         now = self._clock()
-        for _, row in scores:
-            self._recent.append(row)
-            # The mean that the decision takes, so that what is seen is what is compared with the threshold.
-            self._scores = np.mean(self._recent, axis=0)
+        for smoothed in self._spotter.last_smoothed:
+            # After a gap there is no mean, and nothing can fire.
+            self._scores = np.zeros_like(self._scores) if smoothed is None else smoothed
             higher = (self._scores >= self._peaks) | (now - self._peak_at > PEAK_S)
             self._peaks[higher], self._peak_at[higher] = self._scores[higher], now
         self._level_db = power_db(block)
@@ -88,6 +86,8 @@ class Meter:
             assert isinstance(lost, int)
             self._lost_samples += lost
             self._gaps += 1
+            if event["reset"]:
+                self._scores = np.zeros_like(self._scores)
         elif kind == "device_lost":
             self._state = f"lost: {event['reason']}; trying to open it again"
         elif kind in ("start", "device_back"):

@@ -61,11 +61,10 @@ class WebFeed:
         self._viewers: set[Viewer] = set()
         self._lock = threading.Lock()
         self._events: collections.deque[Mapping[str, object]] = collections.deque(maxlen=KEPT_EVENTS)
-        self._blocks: queue.Queue[tuple[NDArray[np.int16], list[tuple[int, list[float]]], int] | None]
+        self._blocks: queue.Queue[tuple[NDArray[np.int16], list[tuple[int, NDArray[np.float32]]], int] | None]
         self._blocks = queue.Queue(QUEUED_BLOCKS)
         self._wanted: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
         self._features = StreamingMfcc(manifest.features)
-        self._recent: collections.deque[list[float]] = collections.deque(maxlen=spotter.averaged_scores)
         self._thread = threading.Thread(target=self._work, name="web feed", daemon=True)
         self._thread.start()
 
@@ -82,8 +81,10 @@ class WebFeed:
             self._spotter.set_threshold(*self._wanted.get())
         if not self._viewers:
             return
+        smoothed = zip((at for at, _ in scores), self._spotter.last_smoothed, strict=True)
+        means = [(at, mean) for at, mean in smoothed if mean is not None]
         with contextlib.suppress(queue.Full):  # the picture has a hole then; listening has none
-            self._blocks.put_nowait((block, [(at, row.tolist()) for at, row in scores], self._spotter.samples_seen))
+            self._blocks.put_nowait((block, means, self._spotter.samples_seen))
 
     def put(self, event: Mapping[str, object]) -> None:
         """An event for the page."""
@@ -143,12 +144,12 @@ class WebFeed:
 
     def _work(self) -> None:
         while (item := self._blocks.get()) is not None:
-            block, scores, samples_seen = item
+            block, means, samples_seen = item
             frames = self._features.push(block)  # (k, coefficients)
-            rows = []
-            for at_sample, row in scores:
-                self._recent.append([row[column] for column in self._columns])
-                rows.append([round(at_sample / self._rate_hz, 3), *map(_mean, zip(*self._recent, strict=True))])
+            rows = [
+                [round(at_sample / self._rate_hz, 3), *(round(float(mean[column]), 4) for column in self._columns)]
+                for at_sample, mean in means
+            ]
             self._send(
                 "sound",
                 {
@@ -174,10 +175,6 @@ def level_dbfs(block: NDArray[np.int16]) -> float:
     """Root mean square of a block, int16 (n,), in dB below full scale, at least `SILENT_DBFS`."""
     power = float(np.mean(np.square(block, dtype=np.float64))) if len(block) else 0.0
     return round(max(SILENT_DBFS, 10 * math.log10(power / FULL_SCALE**2)), 1) if power else SILENT_DBFS
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(sum(values) / len(values), 4)
 
 
 def _message(kind: str, content: Mapping[str, object]) -> bytes:

@@ -75,6 +75,23 @@ def test_reset_needs_the_whole_span_of_scores_again_and_keeps_the_refractory_tim
     assert [bool(decision.push(scores, hop * HOP)) for hop in range(3)] == [False, False, True]
 
 
+def test_the_smoothed_score_is_what_is_compared_and_there_is_none_after_a_gap():
+    decision = Decision(DecisionSettings(), LABELS, score_hop_samples=HOP, sample_rate_hz=16_000)
+    assert decision.smoothed is None
+    rows = np.random.default_rng(1).random((9, 4)).astype(np.float32)
+    for hop, row in enumerate(rows):
+        decision.push(row, hop * HOP)
+        if hop < 2:
+            assert decision.smoothed is None
+        else:
+            np.testing.assert_allclose(decision.smoothed, rows[hop - 2 : hop + 1].mean(axis=0), rtol=1e-6)
+    decision.reset()
+    assert decision.smoothed is None
+    decision.push(rows[0], 9 * HOP)
+    decision.push(rows[1], 10 * HOP)
+    assert decision.smoothed is None
+
+
 def test_bad_settings_are_named():
     with pytest.raises(ConfigError, match=r"threshold yes = 1\.5"):
         DecisionSettings(thresholds={"yes": 1.5})

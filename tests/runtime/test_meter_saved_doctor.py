@@ -123,6 +123,26 @@ def test_the_meter_shows_level_scores_thresholds_losses(tiny_bundle, words):
     assert len(pictures) < len(words) / RATE_HZ * 5 + 6
 
 
+def test_the_meter_shows_no_score_where_the_decision_has_no_mean_yet(tiny_bundle, words):
+    spotter = KeywordSpotter(tiny_bundle)
+    hop = tiny_bundle.manifest.inference_hop_samples
+    meter = Meter(io.StringIO(), spotter, cpu_s=lambda: 0.0, clock=lambda: 0.0)
+    means = []
+    for block in [*blocks_of(words, hop)[:60], None, *blocks_of(words, hop)[60:70]]:
+        if block is None:
+            meter.put({"event": "gap", "lost_samples": 99 * hop, "reset": True})
+            spotter.skip(99 * hop)
+            assert not meter._scores.any()
+        else:
+            meter.watch(block, spotter.last_scores, spotter.push(block))
+            means.append((spotter.last_smoothed[-1] if spotter.last_smoothed else None, meter._scores))
+    shown = [scores for mean, scores in means if mean is not None]
+    assert len(shown) > 40
+    assert any(scores.max() > 0.5 for scores in shown)
+    assert means[60][0] is None  # the first hop after the gap
+    assert all(not scores.any() for mean, scores in means if mean is None)
+
+
 def test_the_meter_needs_a_terminal(tiny_bundle, save_wav, words, tmp_path, capsys):
     path = save_wav(tmp_path / "a.wav", words)
     assert cli.main(["listen", str(tiny_bundle.path), "--wav", str(path), "--meter"]) == 2
