@@ -17,7 +17,6 @@ from pathlib import Path
 
 from kwspot.runtime.board.state import temperature_c, throttling
 
-ENGINE_MODULES = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnx": "onnxruntime"}
 ENGINE_TIMEOUT_S = 120.0
 HOT_CELSIUS = 80.0
 """Where a Raspberry Pi begins to slow down."""
@@ -46,27 +45,25 @@ def engines() -> Iterator[Finding]:
     Each runs in a process of its own: a library for another processor ends its
     process, and not this one.
     """
-    if not any(importlib.util.find_spec(module) for module in ENGINE_MODULES.values()):
+    from kwspot.runtime.model.engines import installed_engines, reinstall
+
+    installed = installed_engines()
+    if not installed:
         yield Finding("engine", "none is installed", "pip install 'kwspot[litert]'")
-    for name, module in ENGINE_MODULES.items():
-        if importlib.util.find_spec(module) is None:
-            continue
+    for name in installed:
         command = [sys.executable, "-m", "kwspot.runtime.board.doctor_engine", name]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
-            yield Finding(f"engine {name}", "does not answer", f"install it again: pip install 'kwspot[{name}]'")
+            yield Finding(f"engine {name}", "does not answer", reinstall(name))
             continue
         said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or [""]
         if done.returncode == 0:
             yield Finding(f"engine {name}", said[-1])
         else:
             seen = f"ended by signal {-done.returncode}" if done.returncode < 0 else said[-1]
-            yield Finding(
-                f"engine {name}",
-                seen,
-                f"install it again, pip install --force-reinstall 'kwspot[{name}]', or use another",
-            )
+            # What the engine says of itself names the remedy already.
+            yield Finding(f"engine {name}", seen.removesuffix(f": {reinstall(name)}"), reinstall(name))
 
 
 def sound(*, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:

@@ -5,8 +5,10 @@ All run with one thread: with two, nets this small cost several times the CPU.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Protocol
@@ -112,13 +114,7 @@ class TfliteEngine(_TfliteInterpreter):
     module = "tflite_runtime.interpreter"
 
     def __init__(self, model: bytes, expected: ModelFile) -> None:
-        _import(self.name, "tflite_runtime")
-        # Its import succeeds with numpy 2, and every Interpreter then dies with a SystemError.
-        if int(np.__version__.partition(".")[0]) >= 2:
-            raise EngineError(
-                f"tflite-runtime needs numpy below 2 and numpy {np.__version__} is installed: "
-                "pip install 'numpy<2', or choose --engine litert"
-            )
+        _load_library("tflite")  # says what numpy it needs
         super().__init__(model, expected)
 
 
@@ -164,22 +160,60 @@ _ENGINES: dict[str, tuple[Callable[[bytes, ModelFile], Engine], str, str]] = {
     "tflite": (TfliteEngine, "tflite_runtime", "tflite"),
     "onnx": (OnnxEngine, "onnxruntime", "onnx"),
 }
+_MODULES = {"litert": LiteRtEngine.module, "tflite": TfliteEngine.module, "onnx": "onnxruntime"}
 ENGINE_NAMES = tuple(_ENGINES)
 """In the order in which they are chosen."""
+
+
+def reinstall(engine: str) -> str:
+    """Return what to do about an engine that is installed and does not work; ``kwspot doctor`` says the same."""
+    return f"install it again, pip install --force-reinstall 'kwspot[{engine}]', or use another"
 
 
 def _import(engine: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise EngineError(f"the engine {engine} cannot be loaded ({error}): {reinstall(engine)}") from None
         raise EngineError(
             f"the engine {engine} is not installed: pip install 'kwspot[{engine}]'; "
             f"installed here: {', '.join(installed_engines()) or 'none'}"
         ) from None
+    except Exception as error:  # a library that is missing, built for another numpy or another system: any kind
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise EngineError(f"the engine {engine} cannot be loaded ({told}): {reinstall(engine)}") from None
+
+
+def _load_library(engine: str) -> None:
+    """Import an engine's library; an :class:`EngineError` says why it is of no use here."""
+    _import(engine, _MODULES[engine])
+    # The import of tflite-runtime succeeds with numpy 2, and every Interpreter then dies with a SystemError.
+    if engine == "tflite" and int(np.__version__.partition(".")[0]) >= 2:
+        raise EngineError(
+            f"tflite-runtime needs numpy below 2 and numpy {np.__version__} is installed: "
+            "pip install 'numpy<2', or choose --engine litert"
+        )
+
+
+@functools.cache
+def _first_usable(installed: tuple[str, ...]) -> str:
+    """Return the first of these engines whose library can be loaded, and say once why not those before it."""
+    faults = []
+    for name in installed:
+        try:
+            _load_library(name)
+        except EngineError as error:
+            faults.append(str(error))
+        else:
+            for fault in faults:
+                print(f"kwspot: {fault}; {name} runs instead", file=sys.stderr)
+            return name
+    raise EngineError(faults[0] if faults else "no inference engine is installed: pip install 'kwspot[litert]'")
 
 
 def installed_engines() -> list[str]:
-    """Engines whose package is there, in the order in which they are chosen."""
+    """Return the engines whose package is there, in the order in which they are chosen."""
     return [name for name, (_, package, _) in _ENGINES.items() if importlib.util.find_spec(package) is not None]
 
 
@@ -189,22 +223,20 @@ def open_engine(bundle: Bundle, name: str | None = None, *, precision: str = "in
     Parameters
     ----------
     name
-        ``"litert"``, ``"tflite"`` or ``"onnx"``; None takes the first of these that is installed.
+        ``"litert"``, ``"tflite"`` or ``"onnx"``; None takes the first of these that is installed
+        and can be loaded.
     precision
         ``"int8"`` or ``"float"``.
 
     Raises
     ------
     EngineError
-        If the engine is not installed or cannot load the model.
+        If the engine is not installed, cannot be loaded or cannot load the model.
     BundleDamagedError
         If the model's tensors are not those in the manifest.
     """
     if name is None:
-        installed = installed_engines()
-        if not installed:
-            raise EngineError("no inference engine is installed: pip install 'kwspot[litert]'")
-        name = installed[0]
+        name = _first_usable(tuple(installed_engines()))
     if name not in _ENGINES:
         raise ConfigError(f"no engine {name!r}; expected one of {', '.join(ENGINE_NAMES)}")
     engine_class, _, file_format = _ENGINES[name]

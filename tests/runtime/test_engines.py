@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,3 +92,42 @@ def test_engines_agree_on_noise(tiny_bundle: Bundle) -> None:
     assert np.abs(litert - onnx).max() <= 1
     # They had something to say: not all windows are alike.
     assert len(np.unique(litert, axis=0)) > 20
+
+
+BROKEN = {
+    "a library is missing": 'raise ImportError("libgomp.so.1: cannot open shared object file")',
+    "built for another numpy": 'raise RuntimeError("module compiled against ABI version 0x1000009")',
+    "a package is missing": "import nothing_of_this_name",
+    "a library of another system": 'raise OSError("wrong ELF class: ELFCLASS32")',
+}
+
+
+def hear_silence(broken: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Listen to a second of silence where the packages in `broken` come before those that are installed."""
+    command = [sys.executable, "-m", "kwspot.runtime.cli", "listen", "commands", "--stdin", *options]
+    path = ":".join((str(broken), os.environ.get("PYTHONPATH", "")))
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, input="\0" * 32_000, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_an_engine_that_cannot_be_loaded_is_told_and_without_a_name_the_next_one_runs(tmp_path: Path, fault: str):
+    for package in ("onnxruntime", "ai_edge_litert"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(BROKEN[fault] + "\n")
+        named = hear_silence(tmp_path, "--engine", {"onnxruntime": "onnx", "ai_edge_litert": "litert"}[package])
+        assert named.returncode == 2
+        told = [line for line in named.stderr.splitlines() if line.startswith("kwspot: ")]
+        assert len(told) == 1
+        assert "cannot be loaded (" in told[0]
+        assert "install it again, pip install --force-reinstall 'kwspot[" in told[0]
+        assert "Traceback" not in named.stderr
+    none = hear_silence(tmp_path)
+    assert (none.returncode, none.stdout) == (2, "")
+    (tmp_path / "onnxruntime/__init__.py").unlink()
+    (tmp_path / "onnxruntime").rmdir()
+    other = hear_silence(tmp_path)
+    assert other.returncode == 0
+    assert '"engine": "onnx"' in other.stdout
+    assert other.stderr.count("the engine litert cannot be loaded") == 1
+    assert "onnx runs instead" in other.stderr
