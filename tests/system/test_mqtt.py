@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -264,13 +265,56 @@ def test_tls_with_a_certificate_and_a_login(authority, tmp_path, capsys):
         broker.stop()
 
 
-def test_the_url_says_everything():
+def test_the_url_says_everything(tmp_path):
     full = mqtt_address("mqtt://me:p%40ss@[::1]:2883/a/b%20c?version=5&discovery=ha/")
     assert full == MqttAddress("::1", 2883, False, "a/b c", "me", "p@ss", "5", "ha")
     assert mqtt_address("mqtts://broker").port == 8883
     plain = mqtt_address("mqtt://broker/")
     assert (plain.port, plain.topic, plain.discovery) == (1883, f"kwspot/{socket.gethostname()}", "homeassistant")
-    assert "p@ss" not in str(full)
+    assert "p@ss" not in str(full) + repr(full)
+    assert str(full) == "mqtt://[::1]:2883/a/b c"
+    (tmp_path / "a+b c.pem").write_text("")
+    assert mqtt_address(f"mqtts://broker?ca={tmp_path}/a+b%20c.pem").ca == f"{tmp_path}/a+b c.pem"
+
+
+@pytest.mark.parametrize(
+    ("login", "user", "password"),
+    [
+        (":pw@", "", "pw"),
+        ("me@", "me", None),
+        ("me:@", "me", ""),
+        ("me:a:b@", "me", "a:b"),
+        ("me:a@b@", "me", "a@b"),
+        ("me:a+b@", "me", "a+b"),
+        ("me:50%@", "me", "50%"),
+        ("%C3%A4:%2F%23%3F@", "ä", "/#?"),
+        ("", None, None),
+    ],
+)
+def test_user_and_password_are_read_as_they_are(login, user, password):
+    address = mqtt_address(f"mqtt://{login}broker")
+    assert (address.host, address.user, address.password) == ("broker", user, password)
+
+
+SECRET = "gehe1m"
+
+
+@pytest.mark.parametrize("sign", ["/", "?", "#", "/?", "#/", "@/", ":/", "[", "[x]/", "%2/"])
+@pytest.mark.parametrize(
+    "form", ["mqtt://ann:{}@broker.local", "mqtt://ann:1{}@broker/t?version=5", "mqtts://{}@broker"]
+)
+def test_a_password_is_never_shown_and_it_is_told_to_encode_it(form, sign):
+    url = form.format(f"{SECRET}{sign}{SECRET}")
+    try:
+        address = mqtt_address(url)
+    except ConfigError as error:
+        told = str(error)
+        assert "percent-encoded" in told
+        assert "%2F" in told
+    else:
+        assert not set(sign) & set("/?#")
+        told = str(address) + repr(dataclasses.replace(address, user=None))
+    assert SECRET not in told
 
 
 @pytest.mark.parametrize(
@@ -279,13 +323,32 @@ def test_the_url_says_everything():
         ("broker", "no protocol"),
         ("http://broker", "no protocol 'http'"),
         ("mqtt://", "no host"),
-        ("mqtt://broker:abc", "abc"),
-        ("mqtt://broker:99999", "range"),
-        ("mqtt://broker/a/#", "may not hold"),
+        ("mqtt://me:pw@", "no host"),
+        ("mqtt://broker:abc", "no number from 0 to 65535"),
+        ("mqtt://broker:99999", "no number from 0 to 65535"),
+        (f"mqtt://broker:{'9' * 5000}", "no number from 0 to 65535"),
+        ("mqtt://broker:0", "port 0"),
+        ("mqtt://a..b", "neither a host name nor an address"),
+        (f"mqtt://{'a' * 64}.local", "neither a host name nor an address"),
+        ("mqtt://a b", "neither a host name nor an address"),
+        ("mqtt://192.168.1.300", "neither a host name nor an address"),
+        ("mqtt://-x", "neither a host name nor an address"),
+        ("mqtt://fe80::1", r"\[::1\]"),
+        ("mqtt://[broker]", "no IPv6 address"),
+        ("mqtt://broker/a/%23", "neither # nor"),
+        ("mqtt://broker/a/+/b", "neither # nor"),
+        ("mqtt://broker/$SYS/x", "begin with"),
+        ("mqtt://broker/a%00b", "control character"),
+        ("mqtt://broker/%ff", "no UTF-8"),
+        ("mqtt://me:\udcff@broker", "no UTF-8"),
+        (f"mqtt://broker/{'a' * 70_000}", "more than 1000 bytes"),
+        ("mqtt://broker?discovery=a%23", "neither # nor"),
         ("mqtt://broker?versoin=5", "did you mean 'version'"),
+        ("mqtt://broker?client_id=me", "there are version, discovery, ca, cert, key"),
         ("mqtt://broker?version=4", "is not 3.1.1 or 5"),
         ("mqtt://broker?ca=/etc/passwd", "needs mqtts"),
         ("mqtts://broker?ca=/no/file", "there is no file /no/file"),
+        ("mqtts://broker?ca=/no/fi%00le", "control character"),
         ("mqtts://broker?cert=/etc/passwd", "belong together"),
     ],
 )
@@ -293,6 +356,7 @@ def test_a_wrong_url_is_told_with_what_is_expected(url, told):
     with pytest.raises(ConfigError, match=told) as error:
         mqtt_address(url)
     assert "mqtt[s]://" in str(error.value)
+    assert len(str(error.value)) < 500
 
 
 def test_a_certificate_that_is_none_is_told(tmp_path):
