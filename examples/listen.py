@@ -1,4 +1,4 @@
-"""Words from a microphone or a sound file in four lines of Python.
+"""Words from a microphone or a sound file in a few lines of Python.
 
 python examples/listen.py                       the default microphone, the shipped bundle
 python examples/listen.py BUNDLE FILE.wav       a file
@@ -10,6 +10,13 @@ from kwspot.runtime import KeywordSpotter, load_bundle, microphone_blocks, wav_b
 
 bundle, *files = sys.argv[1:] or ["commands"]
 spotter = KeywordSpotter(load_bundle(bundle))
-for block in wav_blocks(files[0]) if files else microphone_blocks():
-    for detection in spotter.push(block):
+
+
+def show(detections):
+    for detection in detections:
         print(f"{detection.at_s:8.2f} s  {detection.label}  {detection.score:.2f}", flush=True)
+
+
+for block in wav_blocks(files[0]) if files else microphone_blocks():
+    show(spotter.push(block))
+show(spotter.finish())

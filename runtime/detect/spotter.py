@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.detect.decision import Decision, Detection
 from kwspot.runtime.detect.scoring import Scoring
 from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.classifier import Results
 from kwspot.runtime.model.engines import open_engine
 
 
@@ -67,7 +69,7 @@ class KeywordSpotter:
         self._hop_samples = self._spec.hop_samples
         self._start = self._start_of(0)
         """Frame k, counted from 1, of this stretch of sound ends at ``_start + k * _hop_samples``."""
-        self._last: list[tuple[int, NDArray[np.float32]]] = []
+        self._last: Results = []
         self.last_smoothed: list[NDArray[np.float32] | None] = []
         """The decision's mean, float32 (labels,), after each of `last_scores`; None where it has none yet."""
 
@@ -86,7 +88,7 @@ class KeywordSpotter:
         self._decision.set_threshold(word, threshold)
 
     def push(self, block: NDArray[np.int16]) -> list[Detection]:
-        """Take sound, int16 (n,) at the bundle's rate, and return what it completes.
+        """Take sound, int16 (n,) at the bundle's rate, and return the detections that it completes.
 
         Raises
         ------
@@ -95,19 +97,47 @@ class KeywordSpotter:
         """
         self._last, self.last_smoothed = self._scoring.push(block), []
         self.samples_seen += len(block)
+        return self._decide(self._last)
+
+    def finish(self) -> list[Detection]:
+        """End the stream of sound, and return the detections that only the silence after it completes.
+
+        A word is decided when its end has moved into the model's window and
+        its scores have been averaged, which takes sound after it. A file or a
+        recording that ends with its word has none, so call this at the end of
+        every finite sound: the silence that is needed is pushed here.
+
+        The clock stands still: no detection has an `at_sample` after
+        `samples_seen`. What is pushed next is heard as after a gap;
+        :meth:`reset` begins a new stream.
+
+        Examples
+        --------
+        >>> from kwspot.runtime import load_bundle, wav_blocks
+        >>> spotter = KeywordSpotter(load_bundle("commands"))
+        >>> for block in wav_blocks("word.wav"):  # doctest: +SKIP
+        ...     detections += spotter.push(block)
+        >>> detections = spotter.finish()
+        """
+        end = self.samples_seen
+        found = self._decide(self._scoring.finish())
+        self._start_stretch(end)
+        return [dataclasses.replace(detection, at_sample=min(end, detection.at_sample)) for detection in found]
+
+    def _decide(self, results: Results) -> list[Detection]:
         detections: list[Detection] = []
-        for frames_seen, scores in self._last:
+        for frames_seen, scores in results:
             detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
             self.last_smoothed.append(self._decision.smoothed)
         return detections
 
     def skip(self, lost_samples: int) -> None:
-        """Sound was lost: the clock moves on, and listening starts anew after the gap."""
+        """Move the clock on over sound that was lost, and listen anew after the gap."""
         self.samples_seen += lost_samples
         self._start_stretch(self.samples_seen)
 
     def reset(self) -> None:
-        """A new stream: the clock starts at 0."""
+        """Begin a new stream, whose clock starts at 0."""
         self.samples_seen = 0
         self._decision.rewind()
         self._start_stretch(0)

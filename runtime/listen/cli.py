@@ -171,12 +171,12 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
         watchers = [*outputs.watchers, *seen]
         if args.wav:
             for path in args.wav:
-                listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path, watchers=watchers)
+                listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path, finite=True, watchers=watchers)
         elif args.stdin:
-            listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin", watchers=watchers)
+            listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin", finite=True, watchers=watchers)
         elif microphone is not None:
             microphone.alive = outputs.alive
             stack.enter_context(stopped_by_signals(microphone.stop))
             microphone.wait_until_open()
             name = "microphone" if device is None else str(device)
-            listen(spotter, microphone, events, name, watchers=watchers)
+            listen(spotter, microphone, events, name, finite=False, watchers=watchers)

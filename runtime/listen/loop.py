@@ -41,14 +41,18 @@ def listen(
     events: EventWriter,
     source: str,
     *,
+    finite: bool,
     watchers: Sequence[Watcher] = (),
 ) -> None:
-    """One stream from its first sample to its last, or to a signal or an error, with its totals.
+    """Hear one stream from its first sample to its last, or to a signal or an error, and write its totals.
 
     Parameters
     ----------
     source
         What the events call the stream.
+    finite
+        Whether the sound ends where `blocks` end, so that a last word is
+        heard; a microphone is stopped in the middle of its sound.
     """
     manifest = spotter.bundle.manifest
     keeps_state_samples = KEEPS_STATE_MS * manifest.features.sample_rate_hz // 1000
@@ -56,7 +60,9 @@ def listen(
     detected = lost_samples = 0
 
     def hear(block: NDArray[np.int16]) -> int:
-        detections = spotter.push(block)
+        return show(block, spotter.push(block))
+
+    def show(block: NDArray[np.int16], detections: Sequence[Detection]) -> int:
         for detection in detections:
             events.detection(detection)
         if watchers:
@@ -89,6 +95,8 @@ def listen(
                 events.write("device_back", device=item.name, away_s=item.away_s, **_place(spotter, events))
             else:
                 detected += hear(item)
+        if finite:
+            detected += show(np.empty(0, np.int16), spotter.finish())
     finally:
         events.write(
             "stop",

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from kwspot.runtime.audio.sources import BLOCK_SAMPLES
+from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.sinks.events import EventWriter
@@ -175,7 +176,7 @@ class WyomingServer:
             else:
                 writer.close()
 
-    def heard(self, detection: Any, client: str) -> None:
+    def heard(self, detection: WordDetection, client: str) -> None:
         """A detection, for the totals and the other programs."""
         self.detections += 1
         self._events.detection(detection, client=client)
@@ -205,9 +206,19 @@ class _Client:
         self._detected = False
 
     async def serve(self) -> None:
-        """Answer messages until the client goes."""
-        while (message := await read_message(self._reader)) is not None:
-            await self._answer(message)
+        """Answer messages until the client goes; what it has sent by then is a whole stream."""
+        try:
+            while (message := await read_message(self._reader)) is not None:
+                await self._answer(message)
+        except OSError:
+            await self._finish()
+            raise
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Hear the end of a stream: its last word is completed by the silence after it."""
+        if self._spotter.samples_seen:
+            await self._tell(self._spotter.finish())
 
     async def _answer(self, message: Event) -> None:
         from wyoming.info import Describe
@@ -219,9 +230,11 @@ class _Client:
                 await self._hear(message)
             case "audio-start":
                 _check_format(message.data, self._rate_hz)
+                await self._finish()
                 timestamp = message.data.get("timestamp")
                 self._begin(timestamp if isinstance(timestamp, int) else 0)
             case "audio-stop":
+                await self._finish()
                 if not self._detected:
                     await send(NotDetected(), self._writer)
                 self._begin(0)
@@ -244,8 +257,6 @@ class _Client:
         return list(map(str, names))
 
     async def _hear(self, message: Event) -> None:
-        from wyoming.wake import Detection
-
         _check_format(message.data, self._rate_hz)
         sound = message.payload or b""
         if len(sound) % 2:
@@ -254,13 +265,20 @@ class _Client:
         for start in range(0, len(samples), BLOCK_SAMPLES):
             block = samples[start : start + BLOCK_SAMPLES]
             self._server.samples += len(block)
-            for detection in self._spotter.push(block):
-                if self._names is None or detection.label in self._names:
-                    self._detected = True
-                    self._server.heard(detection, self._name)
-                    at_ms = self._timestamp_ms + round(1000 * detection.at_s)
-                    await send(Detection(name=detection.label, timestamp=at_ms), self._writer)
+            await self._tell(self._spotter.push(block))
             await asyncio.sleep(0)  # the others' turn
+
+    async def _tell(self, detections: Sequence[WordDetection]) -> None:
+        """Report those of the words that the client wants, to it and to the other programs."""
+        from wyoming.wake import Detection
+
+        wanted = [detection for detection in detections if self._names is None or detection.label in self._names]
+        for detection in wanted:
+            self._detected = True
+            self._server.heard(detection, self._name)
+        for detection in wanted:
+            at_ms = self._timestamp_ms + round(1000 * detection.at_s)
+            await send(Detection(name=detection.label, timestamp=at_ms), self._writer)
 
 
 def _check_format(data: dict[str, Any], rate_hz: int) -> None:

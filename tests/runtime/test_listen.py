@@ -252,5 +252,5 @@ def tutorial_bundle():
 def test_the_shipped_bundles_are_whole(capsys):
     assert cli.main(["bundles"]) == 0
     said = capsys.readouterr().out
-    assert "seed: bed, cat, happy" in said
+    assert "tutorial: bed, cat, happy" in said
     assert Path(said.splitlines()[-1].strip()).is_dir()

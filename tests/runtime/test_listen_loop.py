@@ -40,7 +40,7 @@ def test_sinks_get_every_event_and_watchers_every_block_with_its_scores(tiny_bun
     spotter, notes, stream = KeywordSpotter(tiny_bundle), Notes(), io.StringIO()
     events = EventWriter(stream, RATE_HZ, sinks=[notes])
     blocks = np.split(sound, range(999, len(sound), 999))
-    listen(spotter, blocks, events, "here", watchers=[notes])
+    listen(spotter, blocks, events, "here", finite=False, watchers=[notes])
     events.close()
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == notes.events
     assert notes.closed

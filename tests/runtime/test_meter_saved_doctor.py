@@ -37,7 +37,14 @@ def words(tone_folder) -> np.ndarray:
 
 def hear(bundle, items, *watchers) -> list[dict]:
     stream = io.StringIO()
-    listen(KeywordSpotter(bundle), items, EventWriter(stream, RATE_HZ, sinks=watchers), "here", watchers=watchers)
+    listen(
+        KeywordSpotter(bundle),
+        items,
+        EventWriter(stream, RATE_HZ, sinks=watchers),
+        "here",
+        finite=False,
+        watchers=watchers,
+    )
     for watcher in watchers:
         watcher.close()
     return [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -169,7 +169,14 @@ def hear(world: World, bundle, watcher) -> list[dict]:
     stream = io.StringIO()
     with Microphone(captures=world, rate_hz=RATE_HZ) as microphone:
         world.microphone = microphone
-        listen(KeywordSpotter(bundle), microphone, EventWriter(stream, RATE_HZ), "simulated", watchers=[watcher])
+        listen(
+            KeywordSpotter(bundle),
+            microphone,
+            EventWriter(stream, RATE_HZ),
+            "simulated",
+            finite=False,
+            watchers=[watcher],
+        )
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
