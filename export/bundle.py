@@ -11,7 +11,6 @@ from pathlib import Path
 from kwspot.export.convert import Converted
 from kwspot.export.parity import Parity
 from kwspot.export.run import Run
-from kwspot.runtime.detect.decision import DecisionSettings
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.model.bundle import (
@@ -23,6 +22,7 @@ from kwspot.runtime.model.bundle import (
     load_bundle,
     sha256_of,
 )
+from kwspot.runtime.model.decision_settings import DecisionSettings
 from kwspot.runtime.model.engines import LiteRtEngine
 from kwspot.runtime.model.golden import make_golden
 

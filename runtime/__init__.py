@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kwspot.runtime.audio.microphone import microphone_blocks
     from kwspot.runtime.audio.sources import Gap, raw_blocks, wav_blocks
-    from kwspot.runtime.detect.decision import Decision, DecisionSettings, Detection
+    from kwspot.runtime.detect.decision import Decision, Detection
     from kwspot.runtime.detect.spotter import KeywordSpotter
     from kwspot.runtime.errors import KwspotError
     from kwspot.runtime.features.mfcc import StreamingMfcc, mfcc
     from kwspot.runtime.features.spec import FeatureSpec
     from kwspot.runtime.model.bundle import Bundle, load_bundle
+    from kwspot.runtime.model.decision_settings import DecisionSettings
 
 __all__ = [
     "Bundle",
@@ -38,7 +39,7 @@ __all__ = [
 _HOME = {
     "Bundle": "model.bundle",
     "Decision": "detect.decision",
-    "DecisionSettings": "detect.decision",
+    "DecisionSettings": "model.decision_settings",
     "Detection": "detect.decision",
     "FeatureSpec": "features.spec",
     "Gap": "audio.sources",

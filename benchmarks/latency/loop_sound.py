@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import read_sound, to_int16
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.errors import RecordingError
+from kwspot.runtime.features.level import to_int16
 
 SOUND_S = 30
 """So much sound is pushed, again and again: it is in memory, and memory is measured."""

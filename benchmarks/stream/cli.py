@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.benchmarks.protocols.streaming_accuracy import TOLERANCE_MS
+from kwspot.benchmarks.stream.streaming_accuracy import TOLERANCE_MS
 from kwspot.runtime.errors import BundleError, ConfigError
 
 SCHEMA = "kwspot.stream/1"
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     if missing:
         raise ConfigError(f"{' and '.join(missing)} missing; {expected}")
     if kind == "one labelled recording":
-        from kwspot.benchmarks.protocols.streaming_accuracy import measure
+        from kwspot.benchmarks.stream.streaming_accuracy import measure
 
         return measure(args, TOLERANCE_MS if args.tolerance_ms is None else args.tolerance_ms)
     return _measure(args)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import to_int16
 from kwspot.runtime.errors import DeviceError
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 

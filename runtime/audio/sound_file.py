@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import RecordingError
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 # Sizes that programs write into a header when they cannot go back to mend it (a pipe).
@@ -110,17 +111,6 @@ def read_sound(path: str | os.PathLike[str], rate_hz: int) -> NDArray[np.int16]:
         if len(mono) == 0:
             raise RecordingError(f"{path} is shorter than one sample at {rate_hz} Hz; {_NO_SOUND}", fault="empty")
     return to_int16(mono)
-
-
-def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
-    """Samples of full scale ±1 as int16, any shape: rounded, then saturated.
-
-    >>> to_int16(np.array([0.0, 0.25, 1.0, -1.0, 7.0]))
-    array([     0,   8192,  32767, -32768,  32767], dtype=int16)
-    """
-    steps = np.rint(samples * INT16_FULL_SCALE)
-    saturated: NDArray[np.int16] = np.clip(steps, -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
-    return saturated
 
 
 def fit_length(samples: NDArray[np.int16], length: int) -> NDArray[np.int16]:

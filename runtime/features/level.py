@@ -1,4 +1,4 @@
-"""How loud sound is, in decibels of full scale, and that as a bar on a terminal."""
+"""The full scale of int16 sound: rounding to it, the level of sound in decibels of it, and that level as a bar."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ def power_db(block: NDArray[np.int16]) -> float:
     """
     power = float(np.mean(np.square(block / INT16_FULL_SCALE))) if len(block) else 0.0
     return 10 * float(np.log10(max(power, 10 ** (QUIETEST_DB / 10))))
+
+
+def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Samples of full scale ±1 as int16, any shape: rounded, then saturated.
+
+    >>> to_int16(np.array([0.0, 0.25, 1.0, -1.0, 7.0]))
+    array([     0,   8192,  32767, -32768,  32767], dtype=int16)
+    """
+    steps = np.rint(samples * INT16_FULL_SCALE)
+    saturated: NDArray[np.int16] = np.clip(steps, -INT16_FULL_SCALE, INT16_FULL_SCALE - 1).astype(np.int16)
+    return saturated
 
 
 def level_share(level_db: float) -> float:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.detect.decision import DecisionSettings
 from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.consistency import FORMAT_VERSION, find_inconsistency
+from kwspot.runtime.model.decision_settings import DecisionSettings
 
 MANIFEST_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import to_int16
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.model.bundle import Bundle, Manifest

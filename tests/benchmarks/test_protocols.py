@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kwspot.benchmarks.accuracy.tflite_graph import read_graph, write_graph
-from kwspot.benchmarks.protocols.streaming_accuracy import Said, count
+from kwspot.benchmarks.stream.streaming_accuracy import Said, count
 from kwspot.benchmarks.stream.wake_mix import mixed
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound

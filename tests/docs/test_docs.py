@@ -131,6 +131,7 @@ class Shell:
             if line.startswith("tar "):
                 self._where = self.folder / "pi"
                 self._environment["HOME"] = str(self._where)
+                self._environment.pop("PYTHONPATH", None)  # nothing of this machine's kit is there
             if line == INSTALL:
                 done = self(line)
                 assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

@@ -71,8 +71,8 @@ def folder(recordings: Path, save_wav, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_every_line_runs(folder: Path) -> None:
     shown = lines()
-    assert len(shown) == 8
-    report, two, accuracy, compare, calibration, model, stream, wake = shown
+    assert len(shown) == 7
+    report, two, accuracy, compare, model, stream, wake = shown
     # The same options, so that one run shows that both lines are right.
     assert cli.main([*shlex.split(two)[1:], "--json", "report.json"]) == 0
     assert {part for part in shlex.split(report) if part.startswith("--")} <= {*shlex.split(two), "--json"}
@@ -82,14 +82,11 @@ def test_every_line_runs(folder: Path) -> None:
         assert cli.main(shlex.split(line)[1:]) == 0, line
     shutil.copy("new.json", "old.json")
     assert cli.main(shlex.split(compare)[1:]) == 0
-    with pytest.raises(SystemExit) as end:
-        cli.main([*shlex.split(calibration)[1:], "--help"])
-    assert not end.value.code
     if Path("kws_ref_model.tflite").exists():
         assert cli.main([*shlex.split(model)[1:], "--seconds", "0.01"]) == 0
 
 
 def test_every_benchmark_is_shown() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for name in ("accuracy", "report", "compare", "calibration", "model", "stream", "wake"):
+    for name in ("accuracy", "report", "compare", "model", "stream", "wake"):
         assert f"kwspot bench {name} " in text

@@ -199,6 +199,7 @@ def test_wheels_that_cannot_be_had_leave_no_archive(tmp_path, monkeypatch):
 
 def test_install_again_upgrade_uninstall(make_archive, tmp_path, monkeypatch):
     one, prefix = make_archive(), tmp_path / "home/kwspot"
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # what is installed finds itself alone
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     unit = tmp_path / "config/systemd/user/kwspot.service"
     # A systemd that may run here is none of the test's business.

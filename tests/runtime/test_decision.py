@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kwspot.runtime.detect.decision import Decision, DecisionSettings
+from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.model.decision_settings import DecisionSettings
 
 LABELS = ("yes", "no", "_unknown_", "_silence_")
 HOP = 640  # samples: 40 ms

@@ -347,7 +347,7 @@ def test_without_portaudio_the_library_is_named(tmp_path, tiny_bundle):
     for command in (["listen", str(tiny_bundle.path)], ["devices"]):
         done = subprocess.run(
             [sys.executable, "-m", "kwspot.runtime.cli", *command],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))},
             capture_output=True,
             text=True,
             check=False,

@@ -74,7 +74,7 @@ def test_tflite_runtime_with_numpy_2(tiny_bundle: Bundle, tone_folder: Path, tmp
     (package / "interpreter.py").touch()
     sound = min((tone_folder / "low").iterdir())
     command = ["-m", "kwspot.runtime.cli", "listen", str(tiny_bundle.path), "--wav", str(sound), "--engine", "tflite"]
-    done = run(sys.executable, *command, PYTHONPATH=str(tmp_path))
+    done = run(sys.executable, *command, PYTHONPATH=os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert "tflite-runtime needs numpy below 2 and numpy 2." in line

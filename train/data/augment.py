@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft  # of float32 in float32, and several times as quick as numpy's
 
-from kwspot.runtime.audio.sound_file import to_int16
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.train.config.tables import AugmentConfig
 from kwspot.train.data.noise import NoiseBank, rms

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import fit_length, read_sound, to_int16
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.labels import BACKGROUND_LABELS, UNKNOWN
 from kwspot.train.config.config import Config

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import to_int16
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 # Files are split by time, so that what is validated on was never trained on.

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import NOISE_FOLDER
-from kwspot.runtime.audio.sound_file import to_int16
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.word_names import check_word

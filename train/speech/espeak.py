@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import to_int16
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 SYNTH_RATE_HZ = 16_000
