@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.bundle import Bundle, ModelFile
 
 ALIGNMENT = 16
@@ -161,10 +160,7 @@ extern const float {name}_thresholds[{upper}_LABELS];
 def _source(name: str, bundle: Bundle, model: bytes) -> str:
     manifest = bundle.manifest
     settings = manifest.decision
-    thresholds = [
-        2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
-        for label in manifest.labels
-    ]
+    thresholds = [settings.threshold_of(label) for label in manifest.labels]
     labels = ", ".join(_text(label) for label in manifest.labels)
     upper = name.upper()
     states = ""

@@ -82,7 +82,7 @@ def all_stages(
         stages.append(tflite_stage(bundle, tflite_python, clips.frames))
     stages += _float_stages(bundle, engines, clips, progress)
     progress.step("stream and events")
-    stages += deployed_stages(bundle, engines[0], clips, lambda done: progress.count(done, len(clips.clips)))
+    stages += deployed_stages(bundle, engines[0], clips, progress.count)
     if run is not None:
         # Last, since tflite-runtime cannot start in a process that has loaded TensorFlow.
         progress.step("float-keras")

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy.tflite_environment import run_in_environment
-from kwspot.runtime.audio.sources import BLOCK_SAMPLES
 from kwspot.runtime.cli import guarded
-from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.detect.replay import Replay, Scored, Scorer
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 
 
@@ -41,17 +40,15 @@ class Heard:
 
 
 def heard_by(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:
-    """Listen to sounds, each a stream of its own, in blocks as a microphone gives them."""
-    spotter = KeywordSpotter(bundle, engine=engine)
-    scores: list[NDArray[np.float32]] = []
-    events: list[Event] = []
-    for number, sound in enumerate(sounds):
-        spotter.reset()
-        for start in range(0, len(sound), BLOCK_SAMPLES):
-            for found in spotter.push(sound[start : start + BLOCK_SAMPLES]):
-                events.append(Event(number, found.label, found.at_sample, found.score))
-            scores += [said.copy() for _, said in spotter.last_scores]
-    return Heard(np.array(scores, np.float32).reshape(-1, len(bundle.manifest.labels)), events)
+    """Hear sounds, int16 (n,) each, each a stream of its own."""
+    scorer, replay = Scorer(bundle, engine), Replay(bundle.manifest)
+    scored = [scorer.score(sound) for sound in sounds]
+    events = [
+        Event(number, found.label, found.at_sample, found.score)
+        for number, one in enumerate(scored)
+        for found in replay.events(one)
+    ]
+    return Heard(Scored.join(scored).scores, events)
 
 
 def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:

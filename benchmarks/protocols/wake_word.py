@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from kwspot.runtime.model.bundle import Bundle
 
 SCHEMA = "kwspot.wake-word/1"
+AFTER_S = 1.0
+"""So long after the end of an utterance a detection still belongs to it."""
+
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 
 
@@ -32,12 +35,10 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
         ``scored`` (:class:`~kwspot.runtime.detect.replay.Scored`), ``said``
         (begin, end) in samples for every take, ``background_s`` and ``seconds``.
     """
-    import numpy as np
-
-    from kwspot.runtime.detect.replay import Scored, StreamScores
+    from kwspot.runtime.detect.replay import Scored, Scorer
 
     rate_hz = bundle.manifest.features.sample_rate_hz
-    detector = StreamScores(bundle, engine)
+    scorer = Scorer(bundle, engine)
     parts: list[Scored] = []
     said: list[tuple[int, int]] = []
     clock = background = 0
@@ -47,9 +48,9 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
         else:
             background += len(piece.sound)
         clock += len(piece.sound)
-        parts.append(detector.push(piece.sound))
+        parts.append(scorer.push(piece.sound))
     return {
-        "scored": Scored(np.concatenate([p.at for p in parts]), np.concatenate([p.scores for p in parts])),
+        "scored": Scored.join([*parts, scorer.finish()]),
         "said": said,
         "background_s": background / rate_hz,
         "seconds": clock / rate_hz,
@@ -60,11 +61,10 @@ def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str
     """Misses and false accepts at a threshold; a take that fires twice is one hit, and is no false accept."""
     import numpy as np
 
-    from kwspot.runtime.detect.replay import AFTER_S, Replay
+    from kwspot.runtime.detect.replay import Replay
 
     manifest = bundle.manifest
-    settings, words = manifest.decision, manifest.words
-    thresholds = {other: settings.thresholds.get(other, settings.default_threshold) for other in words}
+    thresholds = {other: manifest.decision.threshold_of(other) for other in manifest.words}
     said, after = heard["said"], round(AFTER_S * manifest.features.sample_rate_hz)
     starts = np.array([begin for begin, _ in said])
     hit = np.zeros(len(said), bool)

@@ -115,34 +115,32 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     from kwspot.benchmarks.stream.wake_mix import Noise
     from kwspot.runtime.audio.sound_folder import sounds_below
     from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
-    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
     from kwspot.runtime.detect.operating_points import outcome
-    from kwspot.runtime.detect.replay import StreamScores
+    from kwspot.runtime.detect.replay import Scorer
 
     manifest, rate_hz = bundle.manifest, bundle.manifest.features.sample_rate_hz
     utterances = utterances_of(args.positives, manifest.words, args.part)
     negatives = negatives_in(args.negatives, manifest.words, args.part)
     near = [] if args.near_misses is None else sounds_below(args.near_misses, "clips that sound like the word")
     noise_kind, noise_files = _noise_of(args, negatives.paths)
-    detector = StreamScores(bundle, args.engine)
+    scorer = Scorer(bundle, args.engine)
     progress.step(f"{len(negatives.paths):,} negatives")
-    quiet = hear_negatives(detector, negatives.paths, rate_hz, progress.count)
+    quiet = scorer.score_negatives(negatives.paths, progress.count)
     hours = sum(sound.seconds for sound in quiet) / 3600
     progress.step(f"{hours:.2f} h heard; {len(utterances) + len(near):,} takes and near misses")
-    said = hear_utterances(detector, utterances, rate_hz, progress.count)
-    close = hear_negatives(detector, near, rate_hz, progress.count)
-    settings = manifest.decision
-    thresholds = {word: settings.thresholds.get(word, settings.default_threshold) for word in manifest.words}
+    said = scorer.score_utterances(utterances, progress.count)
+    close = scorer.score_negatives(near, progress.count)
+    thresholds = {word: manifest.decision.threshold_of(word) for word in manifest.words}
     progress.step("misses against false accepts")
     found = outcome(manifest, thresholds, quiet, said)
     curves = measures.trade_off(manifest, quiet, said)
     progress.step("takes in noise")
     ratios = RATIOS_DB if args.snr_db is None else args.snr_db
     noise = Noise(noise_files, rate_hz, most_s=MOST_NOISE_S)
-    rows = measures.in_noise(manifest, thresholds, detector, said, noise, ratios, progress.count)
+    rows = measures.in_noise(manifest, thresholds, scorer, said, noise, ratios, progress.count)
     missed = sum(row["missed"] for row in found["words"].values())
     content = {
-        "engine": detector.engine_name,
+        "engine": scorer.engine_name,
         "utterances": len(said),
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
         **found,

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.stream.wake_mix import Noise
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.sound_lists import Utterance
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
 from kwspot.runtime.detect.operating_points import GRID, Point, sweep
-from kwspot.runtime.detect.replay import Replay, StreamScores
+from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance, Scorer
 from kwspot.runtime.false_accept_rate import interval_per_hour
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.model.bundle import Manifest
@@ -32,18 +31,16 @@ _AROUND_S = 0.5
 
 
 def trade_off(
-    manifest: Manifest, negatives: Sequence[HeardNegative], utterances: Sequence[HeardUtterance]
+    manifest: Manifest, negatives: Sequence[ScoredNegative], utterances: Sequence[ScoredUtterance]
 ) -> dict[str, list[dict[str, Any]]]:
     """Word → misses and false accepts per hour at every threshold, with intervals; :data:`ALL_WORDS` at one for all."""
     hours = sum(sound.seconds for sound in negatives) / 3600
-    groups = {
-        word: [word] for word in manifest.words if any(utterance.utterance.word == word for utterance in utterances)
-    }
+    groups = {word: [word] for word in manifest.words if any(utterance.word == word for utterance in utterances)}
     if len(manifest.words) > 1:
         groups = {ALL_WORDS: list(manifest.words), **groups}
     curves = {}
     for name, words in groups.items():
-        count = sum(utterance.utterance.word in words for utterance in utterances)
+        count = sum(utterance.word in words for utterance in utterances)
         curves[name] = [_point(point, hours, count) for point in sweep(manifest, words, negatives, utterances, _DRAWN)]
     return curves
 
@@ -68,29 +65,25 @@ def share(name: str, count: int, total: int) -> dict[str, Any]:
 
 
 def by_speaker(
-    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[HeardUtterance]
+    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[ScoredUtterance]
 ) -> list[dict[str, Any]]:
     """Takes and misses of each speaker, the most missed first."""
     replay = Replay(manifest, thresholds)
     said, missed = Counter[str](), Counter[str]()
     for utterance in utterances:
-        said[utterance.utterance.speaker] += 1
-        missed[utterance.utterance.speaker] += not _hit(replay, utterance)
+        said[utterance.speaker] += 1
+        missed[utterance.speaker] += not replay.fires(utterance.word, utterance.scored)
     rows = [
         {"speaker": name, "utterances": count, **share("miss", missed[name], count)} for name, count in said.items()
     ]
     return sorted(rows, key=lambda row: (-row["missed"], row["utterances"], row["speaker"]))
 
 
-def _hit(replay: Replay, utterance: HeardUtterance) -> bool:
-    return any(event.label == utterance.utterance.word for event in replay.events(utterance.scored))
-
-
 def in_noise(
     manifest: Manifest,
     thresholds: Mapping[str, float],
-    detector: StreamScores,
-    utterances: Sequence[HeardUtterance],
+    scorer: Scorer,
+    utterances: Sequence[ScoredUtterance],
     noise: Noise,
     ratios_db: Sequence[float],
     advanced: Callable[[int, int], None],
@@ -101,28 +94,22 @@ def in_noise(
     begins before the take and goes on after it.
     """
     chosen = [
-        utterance
-        for word in manifest.words
-        for utterance in _evenly([t for t in utterances if t.utterance.word == word])
+        utterance for word in manifest.words for utterance in _evenly([one for one in utterances if one.word == word])
     ]
     replay, rate_hz = Replay(manifest, thresholds), manifest.features.sample_rate_hz
     around = round(_AROUND_S * rate_hz)
-    rows = [
-        _noise_row(
-            None, [utterance.utterance for utterance in chosen], [_hit(replay, utterance) for utterance in chosen]
-        )
-    ]
+    rows = [_noise_row(None, chosen, [replay.fires(utterance.word, utterance.scored) for utterance in chosen])]
     for number, ratio in enumerate(ratios_db):
         hits = []
         for place, utterance in enumerate(chosen):
-            sound = noise.under(np.pad(read_sound(utterance.utterance.path, rate_hz), around), ratio)
-            hits.append(_hit(replay, HeardUtterance(utterance.utterance, detector.alone(sound, place))))
+            sound = noise.under(np.pad(read_sound(utterance.path, rate_hz), around), ratio)
+            hits.append(replay.fires(utterance.word, scorer.score(sound, place)))
             advanced(number * len(chosen) + place + 1, len(ratios_db) * len(chosen))
-        rows.append(_noise_row(ratio, [utterance.utterance for utterance in chosen], hits))
+        rows.append(_noise_row(ratio, chosen, hits))
     return rows
 
 
-def _evenly(utterances: Sequence[HeardUtterance]) -> list[HeardUtterance]:
+def _evenly(utterances: Sequence[ScoredUtterance]) -> list[ScoredUtterance]:
     count = min(len(utterances), MOST_IN_NOISE)
     return [utterances[place * len(utterances) // count] for place in range(count)]
 
@@ -144,8 +131,8 @@ def _noise_row(ratio: float | None, utterances: Sequence[Utterance], hits: Seque
 def near_miss_rates(
     manifest: Manifest,
     thresholds: Mapping[str, float],
-    utterances: Sequence[HeardUtterance],
-    near: Sequence[HeardNegative],
+    utterances: Sequence[ScoredUtterance],
+    near: Sequence[ScoredNegative],
 ) -> dict[str, Any]:
     """How many near misses fire, each once at most, at the bundle's thresholds and at every one; equal error rate."""
     fired = sum(bool(Replay(manifest, thresholds).events(clip.scored)) for clip in near)
@@ -155,7 +142,8 @@ def near_miss_rates(
         points.append(
             {
                 "threshold": threshold,
-                "miss_rate": sum(not _hit(replay, utterance) for utterance in utterances) / len(utterances),
+                "miss_rate": sum(not replay.fires(utterance.word, utterance.scored) for utterance in utterances)
+                / len(utterances),
                 "fired_rate": sum(bool(replay.events(clip.scored)) for clip in near) / len(near),
             }
         )

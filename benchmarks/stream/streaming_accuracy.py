@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
     if not tolerance_ms > 0:
         raise ConfigError(f"--tolerance-ms {tolerance_ms:g}; expected more than 0")
     from kwspot.runtime.audio.recordings import read_sound
-    from kwspot.runtime.detect.spotter import KeywordSpotter
+    from kwspot.runtime.detect.replay import Replay, Scorer
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.results import result, table_stream, write_json
 
@@ -101,19 +101,16 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
     sound = read_sound(args.wav, rate_hz)
     if max(word.at_ms for word in said) > 1000 * len(sound) / rate_hz:
         raise RecordingError(f"{args.wav} ends before the last word of {args.labels}; expected the labels of this file")
-    spotter = KeywordSpotter(bundle, engine=args.engine)
-    heard = [
-        Said(detection.label, 1000 * detection.at_s)
-        for start in range(0, len(sound), rate_hz)
-        for detection in spotter.push(sound[start : start + rate_hz])
-    ]
+    scorer = Scorer(bundle, args.engine)
+    events = Replay(bundle.manifest).events(scorer.score(sound))
+    heard = [Said(event.label, 1000 * event.at_s) for event in events]
     counts = count(said, heard, tolerance_ms)
     shares = {key: counts[key] / counts["words"] for key in ("matched", "correct", "wrong", "false")}
     content: dict[str, Any] = {
         "wav": Path(args.wav).name,
         "seconds": len(sound) / rate_hz,
         "tolerance_ms": tolerance_ms,
-        "engine": spotter.engine_name,
+        "engine": scorer.engine_name,
         "counts": counts,
         "shares": shares,
     }

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from kwspot.benchmarks.report.clips import picture_address, sound_address
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
-from kwspot.runtime.detect.replay import Replay, Scored
+from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.bundle import Manifest
 
@@ -40,35 +39,23 @@ class Mistake:
 
 
 def worst_misses(
-    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[HeardUtterance]
+    manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[ScoredUtterance]
 ) -> list[Mistake]:
     """The missed takes, the one that came least near its threshold first."""
-    replay, span = Replay(manifest, thresholds), _span(manifest)
+    replay = Replay(manifest, thresholds)
     missed = [
-        (utterance, _best_mean(utterance.scored, manifest.labels.index(utterance.utterance.word), span))
+        (utterance, replay.best_mean(utterance.word, utterance.scored))
         for utterance in utterances
-        if all(event.label != utterance.utterance.word for event in replay.events(utterance.scored))
+        if not replay.fires(utterance.word, utterance.scored)
     ]
-    missed.sort(key=lambda pair: pair[1] - thresholds[pair[0].utterance.word])
+    missed.sort(key=lambda pair: pair[1] - thresholds[pair[0].word])
     return [
-        Mistake(utterance.utterance.path, utterance.utterance.word, score, True, 0.0, float("inf"))
-        for utterance, score in missed[:MOST]
+        Mistake(utterance.path, utterance.word, score, True, 0.0, float("inf")) for utterance, score in missed[:MOST]
     ]
-
-
-def _span(manifest: Manifest) -> int:
-    return Replay(manifest, {}).averaged_scores
-
-
-def _best_mean(scored: Scored, column: int, span: int) -> float:
-    scores = scored.scores[:, column]
-    if len(scores) < span:
-        return 0.0
-    return float(np.convolve(scores, np.full(span, 1 / span), "valid").max())
 
 
 def worst_false_accepts(
-    manifest: Manifest, thresholds: Mapping[str, float], negatives: Sequence[HeardNegative]
+    manifest: Manifest, thresholds: Mapping[str, float], negatives: Sequence[ScoredNegative]
 ) -> list[Mistake]:
     """What fires wrongly, and after that what comes nearest to it; the surest first."""
     rate_hz = manifest.features.sample_rate_hz

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
 from kwspot.runtime.detect.operating_points import GRID, Point, sweep
-from kwspot.runtime.detect.replay import NEVER, Replay
+from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.false_accept_rate import CONFIDENCE, upper_per_hour
 from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.decision_settings import NEVER
 
 LEAST_BLIND = 0.5
 """Where no positives say what a low threshold gains, none is chosen below this one."""
@@ -52,8 +52,8 @@ def choose(points: Sequence[Point], hours: float, target_per_hour: float, *, bli
 
 def choices(
     manifest: Manifest,
-    negatives: Sequence[HeardNegative],
-    utterances: Sequence[HeardUtterance],
+    negatives: Sequence[ScoredNegative],
+    utterances: Sequence[ScoredUtterance],
     target_per_hour: float,
 ) -> dict[str, Choice]:
     """The choice for every word of the bundle.
@@ -68,7 +68,7 @@ def choices(
     failed: dict[str, float] = {}
     for word in manifest.words:
         points = sweep(manifest, [word], negatives, utterances)
-        count = sum(utterance.utterance.word == word for utterance in utterances)
+        count = sum(utterance.word == word for utterance in utterances)
         choice = choose(points, hours, target_per_hour, blind=count == 0)
         heard = [point for point in points if not count or point.missed < count]
         if choice is None or choice.threshold > max((point.threshold for point in heard), default=0.0):
@@ -92,7 +92,7 @@ def choices(
 
 
 def next_to_fire(
-    manifest: Manifest, word: str, threshold: float, negatives: Sequence[HeardNegative], most: int = 2
+    manifest: Manifest, word: str, threshold: float, negatives: Sequence[ScoredNegative], most: int = 2
 ) -> list[dict[str, Any]]:
     """The first sounds that a word would fire in, too, were its threshold lower: name, seconds, and from where on.
 
@@ -118,7 +118,7 @@ def next_to_fire(
 def evidence(
     manifest: Manifest,
     chosen: Mapping[str, Choice],
-    negatives: Sequence[HeardNegative],
+    negatives: Sequence[ScoredNegative],
     found: Mapping[str, Any],
     target_per_hour: float,
 ) -> dict[str, Any]:

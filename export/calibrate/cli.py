@@ -57,9 +57,8 @@ def main(argv: Sequence[str]) -> int:
     args = _parse(argv)
     from kwspot.export.calibrate.choose import choices, evidence
     from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
-    from kwspot.runtime.detect.hear_folders import hear_negatives, hear_utterances
     from kwspot.runtime.detect.operating_points import outcome
-    from kwspot.runtime.detect.replay import StreamScores
+    from kwspot.runtime.detect.replay import Scorer
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable, store
     from kwspot.runtime.progress import Progress
@@ -72,20 +71,19 @@ def main(argv: Sequence[str]) -> int:
     check_writable(bundle, args.bundle)
     utterances = utterances_of(args.positives, words, args.part)
     negatives = negatives_in(args.negatives, words, args.part)
-    progress, rate_hz = Progress(), bundle.manifest.features.sample_rate_hz
-    detector = StreamScores(bundle, args.engine)
+    progress, scorer = Progress(), Scorer(bundle, args.engine)
     progress.step(f"{len(negatives.paths):,} negatives")
-    quiet = hear_negatives(detector, negatives.paths, rate_hz, progress.count)
+    quiet = scorer.score_negatives(negatives.paths, progress.count)
     hours = sum(sound.seconds for sound in quiet) / 3600
     progress.step(f"{hours:.2f} h heard; {len(utterances):,} takes")
-    said = hear_utterances(detector, utterances, rate_hz, progress.count)
+    said = scorer.score_utterances(utterances, progress.count)
     progress.step("thresholds")
     chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
     thresholds = {word: choice.threshold for word, choice in chosen.items()}
     manifest = bundle.manifest
     together = outcome(manifest, thresholds, quiet, said)
     found = {
-        "engine": detector.engine_name,
+        "engine": scorer.engine_name,
         "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
         **evidence(manifest, chosen, quiet, together, args.target_fa_per_hour),
     }

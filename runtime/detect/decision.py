@@ -53,11 +53,7 @@ class Decision:
         self._recent = np.zeros((self._span, len(labels)), np.float32)
         self._total = np.zeros(len(labels), np.float32)
         self._refractory_samples = round(settings.refractory_ms * sample_rate_hz / 1000)
-        # Above 1 nothing fires.
-        self._thresholds = [
-            2.0 if label in BACKGROUND_LABELS else settings.thresholds.get(label, settings.default_threshold)
-            for label in labels
-        ]
+        self._thresholds = [settings.threshold_of(label) for label in labels]
         self._fires_from_sample = 0
         self._fired: list[int] = []
         """Labels that fired and have not fallen below their thresholds since."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kwspot.runtime.detect.hear_folders import HeardNegative, HeardUtterance
-from kwspot.runtime.detect.replay import Replay
+from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.false_accept_rate import interval_per_hour, upper_per_hour
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.model.bundle import Manifest
@@ -29,8 +28,8 @@ class Point:
 def sweep(
     manifest: Manifest,
     words: Sequence[str],
-    negatives: Sequence[HeardNegative],
-    utterances: Sequence[HeardUtterance],
+    negatives: Sequence[ScoredNegative],
+    utterances: Sequence[ScoredUtterance],
     grid: Sequence[float] = GRID,
 ) -> list[Point]:
     """False accepts and misses at every threshold of `grid`, through the bundle's decision.
@@ -40,17 +39,13 @@ def sweep(
     """
     columns = [manifest.labels.index(word) for word in words]
     others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
-    own = [(utterance, utterance.scored.peak(columns)) for utterance in utterances if utterance.utterance.word in words]
+    own = [(utterance, utterance.scored.peak(columns)) for utterance in utterances if utterance.word in words]
     points = []
     for threshold in grid:
         replay = Replay(manifest, dict.fromkeys(words, threshold))
         # Nothing fires in what stays below the threshold, and most of the sound does.
         false = sum(len(replay.events(scored)) for scored, peak in others if peak >= threshold)
-        missed = sum(
-            peak < threshold
-            or utterance.utterance.word not in {event.label for event in replay.events(utterance.scored)}
-            for utterance, peak in own
-        )
+        missed = sum(peak < threshold or not replay.fires(utterance.word, utterance.scored) for utterance, peak in own)
         points.append(Point(threshold, false, missed))
     return points
 
@@ -58,8 +53,8 @@ def sweep(
 def outcome(
     manifest: Manifest,
     thresholds: Mapping[str, float],
-    negatives: Sequence[HeardNegative],
-    utterances: Sequence[HeardUtterance],
+    negatives: Sequence[ScoredNegative],
+    utterances: Sequence[ScoredUtterance],
 ) -> dict[str, Any]:
     """What all words do together at their thresholds: counts, rates with their bounds, misses with their interval.
 
@@ -72,10 +67,7 @@ def outcome(
     for sound in negatives:
         for event in replay.events(sound.scored):
             false[event.label] += 1
-    fired = [
-        (utterance.utterance.word, [event.label for event in replay.events(utterance.scored)])
-        for utterance in utterances
-    ]
+    fired = [(utterance.word, [event.label for event in replay.events(utterance.scored)]) for utterance in utterances]
     words = {}
     for word, threshold in thresholds.items():
         own = [labels for said, labels in fired if said == word]

@@ -9,6 +9,9 @@ from typing import Any
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.labels import BACKGROUND_LABELS
 
+NEVER = 2.0
+"""A threshold that no score reaches."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DecisionSettings:
@@ -46,6 +49,10 @@ class DecisionSettings:
             if word not in words:
                 raise ConfigError(f"no word {word!r} to set a threshold for; this bundle hears {', '.join(words)}")
         return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds})
+
+    def threshold_of(self, label: str) -> float:
+        """Return the threshold of a label; :data:`NEVER` for a background label."""
+        return NEVER if label in BACKGROUND_LABELS else self.thresholds.get(label, self.default_threshold)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""

@@ -100,11 +100,9 @@ def open_verifier(bundle: Bundle) -> Verifier:
         return Verifier(dict(arrays), len(bundle.manifest.labels))
 
 
-def is_due(manifest: Manifest, frames_seen: int) -> bool:
-    """Whether the scores of a stream at so many frames are looked at again, should they suspect something: those 80 ms
-    apart on the stream's own clock, or all where they are further apart."""
-    apart = max(1, STEP_SAMPLES // manifest.inference_hop_samples)
-    return frames_seen // manifest.inference_hop_frames % apart == 0
+def inferences_between_looks(manifest: Manifest) -> int:
+    """Return n where the verifier may be asked at every n-th inference of a stream: 80 ms apart, or at each."""
+    return max(1, STEP_SAMPLES // manifest.inference_hop_samples)
 
 
 class VerifierSession:
@@ -157,7 +155,7 @@ class VerifierSession:
     def _checked(self, frames_seen: int, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         if scores[self._words].max() < self._trigger_score:
             self._said = None
-        elif is_due(self._manifest, frames_seen):
+        elif frames_seen // self._manifest.inference_hop_frames % inferences_between_looks(self._manifest) == 0:
             self._said = self._looked(self._manifest.features.samples_in(frames_seen))
         if self._said is not None:
             both = (1 - self._weight) * _logarithms(scores) + self._weight * self._said

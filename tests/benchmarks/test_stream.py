@@ -24,7 +24,7 @@ from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.detect.operating_points import GRID, Point
-from kwspot.runtime.detect.replay import AFTER_S, Replay, Scored, StreamScores
+from kwspot.runtime.detect.replay import Replay, Scored, Scorer
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import BundleError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle, Manifest, load_bundle
@@ -69,18 +69,34 @@ def test_leaving_quiet_stretches_out_changes_no_event(
 @pytest.mark.parametrize("which", ["tiny_bundle", "stream_bundle"])
 def test_scores_are_what_the_runtime_hears(which: str, tone_folder: Path, request: pytest.FixtureRequest) -> None:
     bundle: Bundle = request.getfixturevalue(which)
-    manifest, detector = bundle.manifest, StreamScores(bundle, "litert")
+    manifest, scorer = bundle.manifest, Scorer(bundle, "litert")
     thresholds = dict.fromkeys(manifest.words, 0.6)
     replay, heard = Replay(manifest, thresholds), 0
     for number, clip in enumerate(DataFolder(tone_folder).clips("test")[::5]):
         sound = read_sound(clip.path, RATE_HZ)
-        events = replay.events(detector.alone(sound, number))
+        events = replay.events(scorer.score(sound, number))
         spotter = KeywordSpotter(bundle, engine="litert", thresholds=thresholds)
-        lead = np.zeros(number * 617 % manifest.inference_hop_samples, np.int16)
-        block = np.concatenate([lead, sound, np.zeros(round(AFTER_S * RATE_HZ), np.int16)])
-        assert events == spotter.push(block)
+        lead = number * 617 % manifest.inference_hop_samples
+        listened = spotter.push(np.pad(sound, (lead, 0))) + spotter.finish()
+        assert [(event.label, event.score) for event in events] == [(found.label, found.score) for found in listened]
+        # Listening counts no sample after the end of the sound.
+        assert [min(event.at_sample, len(sound)) + lead for event in events] == [f.at_sample for f in listened]
         heard += len(events)
     assert heard > 5
+
+
+def test_a_word_is_heard_at_the_very_end_of_a_sound(stream_bundle: Bundle, tone_folder: Path) -> None:
+    scorer, replay = Scorer(stream_bundle, "litert"), Replay(stream_bundle.manifest)
+    second = np.zeros(RATE_HZ, np.int16)
+    cut, padded = [], []
+    for number, clip in enumerate(DataFolder(tone_folder).clips("test", ["low", "high"])):
+        sound = read_sound(clip.path, RATE_HZ)
+        sound = sound[: np.flatnonzero(np.abs(sound.astype(int)) > 200)[-1] + 1]
+        cut.append([event.label for event in replay.events(scorer.score(sound, number))])
+        behind = np.concatenate([sound, second])
+        padded.append([event.label for event in replay.events(scorer.score(behind, number))])
+    assert cut == padded
+    assert sum(map(len, cut)) > 10
 
 
 def points(false: dict[float, int], missed: dict[float, int]) -> list[Point]:

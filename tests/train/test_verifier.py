@@ -20,7 +20,7 @@ from hypothesis import strategies as some
 
 from kwspot.runtime import KeywordSpotter, cli
 from kwspot.runtime.board.selftest import run_checks
-from kwspot.runtime.detect.replay import StreamScores
+from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.detect.scoring import Scoring
 from kwspot.runtime.errors import BundleDamagedError, BundleError
 from kwspot.runtime.features.mfcc import StreamingMfcc
@@ -241,7 +241,7 @@ def test_calibration_and_benchmarks_see_the_scores_that_listening_sees(twice: Bu
     sound = spoken(3)
     spotter = KeywordSpotter(twice, engine="litert")
     spotter.push(sound)
-    scored = StreamScores(twice, "litert").push(sound)
+    scored = Scorer(twice, "litert").push(sound)
     np.testing.assert_array_equal(scored.scores, [scores for _, scores in spotter.last_scores])
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.detect.scoring import Scoring
+from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.engines import open_engine
-from kwspot.runtime.model.verifier import is_due
+from kwspot.runtime.model.verifier import inferences_between_looks
 
 _MOST_SOUNDS = 1_500
 # What the first network is half sure of is looked at, whatever that costs.
@@ -36,16 +35,14 @@ def trigger_score_for(bundle: Bundle, sounds: Sequence[Path], least: float, most
         Files; of many, :data:`_MOST_SOUNDS` evenly chosen ones are heard.
     """
     manifest = bundle.manifest
-    rate_hz = manifest.features.sample_rate_hz
     words = [manifest.labels.index(word) for word in manifest.words]
-    scoring = Scoring(bundle, open_engine(bundle))
-    seconds, peaks = 0.0, []
+    scorer, apart = Scorer(bundle), inferences_between_looks(manifest)
+    seconds, peaks = 0.0, [np.empty(0, np.float32)]
     for path in sounds[:: -(-len(sounds) // _MOST_SOUNDS)]:
-        sound = read_sound(path, rate_hz)
-        seconds += len(sound) / rate_hz
-        scoring.reset()
-        peaks += [scores[words].max() for frames_seen, scores in scoring.push(sound) if is_due(manifest, frames_seen)]
-    suspected = np.sort(np.array(peaks, np.float32))[::-1]
+        sound = read_sound(path, scorer.rate_hz)
+        seconds += len(sound) / scorer.rate_hz
+        peaks.append(scorer.score(sound).scores[apart - 1 :: apart, words].max(axis=1))
+    suspected = np.sort(np.concatenate(peaks))[::-1]
     allowed = int(most_per_hour * seconds / 3600)
     over = float(suspected[allowed]) if allowed < len(suspected) else 0.0
     gate = least if over < least else min(over + _JUST_ABOVE, max(least, _HIGHEST))

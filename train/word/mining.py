@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime import KeywordSpotter, load_bundle
+from kwspot.runtime import load_bundle
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.detect.replay import Replay, Scorer
 from kwspot.train.word.negatives import negative_speaker
-
-_BLOCK = 16_000
-# A second of silence after each sound, so that a word at its end is decided on.
-_TAIL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def mine(
     bundle = load_bundle(bundle_path)
     manifest = bundle.manifest
     rate_hz = manifest.features.sample_rate_hz
-    spotter = KeywordSpotter(bundle, thresholds=dict.fromkeys(manifest.words, threshold))
+    scorer, replay = Scorer(bundle), Replay(manifest, dict.fromkeys(manifest.words, threshold))
     length = clip_ms * rate_hz // 1000
     found: list[tuple[float, int, str, NDArray[np.int16]]] = []
     seconds, above = 0.0, 0
@@ -53,15 +50,11 @@ def mine(
     for number, k in enumerate(order, 1):
         sound = read_sound(sounds[k], rate_hz)
         seconds += len(sound) / rate_hz
-        stream = np.concatenate([sound, np.zeros(round(_TAIL_S * rate_hz), np.int16)])
-        spotter.reset()
-        for start in range(0, len(stream), _BLOCK):
-            for detection in spotter.push(stream[start : start + _BLOCK]):
-                end = min(detection.at_sample, len(stream))
-                clip = stream[max(0, end - length) : end]
-                own = manifest.decision.thresholds.get(detection.label, manifest.decision.default_threshold)
-                above += detection.score >= own
-                found.append((detection.score, len(found), negative_speaker(sounds[k]), clip))
+        for detection in replay.events(scorer.score(sound)):
+            end = detection.at_sample  # it may lie in the silence after the sound
+            clip = np.pad(sound, (0, max(0, end - len(sound))))[max(0, end - length) : end]
+            above += detection.score >= manifest.decision.threshold_of(detection.label)
+            found.append((detection.score, len(found), negative_speaker(sounds[k]), clip))
         if number % 500 == 0:
             print(f"mined {number} of {len(sounds)} sounds, {len(found)} found", file=sys.stderr, flush=True)
     for _, number, speaker, clip in sorted(found, key=lambda entry: (-entry[0], entry[1]))[:most]:
