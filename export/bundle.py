@@ -7,10 +7,10 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from kwspot.export.convert import Converted
 from kwspot.export.parity import Parity
-from kwspot.export.run import Run
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.model.bundle import (
@@ -25,6 +25,7 @@ from kwspot.runtime.model.bundle import (
 from kwspot.runtime.model.decision_settings import DecisionSettings
 from kwspot.runtime.model.engines import LiteRtEngine
 from kwspot.runtime.model.golden import make_golden
+from kwspot.runtime.run_folder import Run
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -68,7 +69,7 @@ def manifest_of(
         macs=run.macs if converted.macs is None else converted.macs,
         accuracy={},
         versions=_versions(converted),
-        recipe=run.recipe(),
+        recipe=recipe_of(run),
         data_licence=str(run.config["data"].get("licence", "unstated")),
         states=converted.states,
     )
@@ -102,3 +103,26 @@ def write_bundle(target: Path, manifest: Manifest, converted: Converted, parity:
 def _versions(converted: Converted) -> dict[str, str]:
     ours = {name: version(name) for name in ("kwspot", "numpy", "onnxruntime", "ai-edge-litert")}
     return {**ours, **converted.versions, "python": platform.python_version()}
+
+
+def recipe_of(run: Run) -> dict[str, Any]:
+    """Return the resolved configuration of a run as a bundle carries it.
+
+    Features and normalisation are left out, since the manifest has them in
+    its own fields, and of every absolute path only the last name stays:
+    where a machine keeps its files is nobody else's business.
+    """
+    kept = {key: value for key, value in run.config.items() if key not in ("features", "normalisation")}
+    return {key: _portable(value) for key, value in kept.items()}
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _portable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_portable(inner) for inner in value]
+    if isinstance(value, bool | int | float):
+        return value
+    # What is left are strings and TOML's dates, which JSON does not know.
+    text = str(value)
+    return Path(text).name if text.startswith(("/", "~")) else text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kwspot.runtime.model.bundle import Bundle
 
 DEFAULT_HOP_MS = 40.0
-"""25 looks at a word that lasts a second."""
+"""25 inferences over a word that lasts a second."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     args = parser.parse_args(argv)
     if args.bundle is not None:
+        from kwspot.export.pipeline import export_run
+
         bundle, parity = export_run(
             args.run, args.bundle, data=args.data, kind=args.kind, hop_ms=args.hop_ms, overwrite=args.overwrite
         )
@@ -68,85 +70,6 @@ def _write_c_array(bundle_path: Path, folder: Path) -> None:
 
     for path in write_c_array(load_bundle(bundle_path), folder):
         print(path, file=sys.stderr)
-
-
-def export_run(
-    run_path: Path,
-    target: Path,
-    *,
-    data: Path | None = None,
-    kind: str | None = None,
-    hop_ms: float = DEFAULT_HOP_MS,
-    overwrite: bool = False,
-) -> tuple[Bundle, Parity]:
-    """Convert a run, check parity, write the bundle.
-
-    Parameters
-    ----------
-    kind
-        ``"stream"`` or ``"window"``; None for what the run's model was made for.
-    hop_ms
-        Sound from one inference to the next.
-
-    Raises
-    ------
-    RunError
-        If the run is missing, unfinished or not exportable.
-    ConfigError
-        If the hop is out of range or no whole number of frames.
-    BundleError
-        If `target` is taken.
-    DataFolderError, ExportError
-        If the recordings are not there, the model cannot be converted, or parity fails.
-    """
-    from kwspot.export.bundle import check_target, manifest_of, write_bundle
-    from kwspot.export.clips import (
-        calibration_paths,
-        clip_features,
-        clip_frames,
-        clip_stream,
-        parity_clips,
-    )
-    from kwspot.export.convert import check_installed, convert
-    from kwspot.export.parity import check_parity
-    from kwspot.export.run import read_run
-    from kwspot.export.stream_parity import STREAM_MINUTES, check_stream_parity
-    from kwspot.export.tensors import describe
-    from kwspot.runtime.audio.recordings import DataFolder
-    from kwspot.runtime.errors import DataFolderError
-
-    check_target(target, overwrite=overwrite)
-    run = read_run(run_path)
-    streaming = run.streaming if kind is None else kind == "stream"
-    hop_frames = run.hop_frames(hop_ms)
-    check_installed()
-    if data is None and not run.data_folder.is_dir():
-        raise DataFolderError(
-            f"{run.data_folder}, the recordings that {run_path} was trained on, is not there; "
-            "expected them to calibrate and to check parity: say where they are now with --data DIR"
-        )
-    folder = DataFolder(data or run.data_folder)
-    calibration = clip_features(calibration_paths(run, folder), run)
-    paths, truth = parity_clips(run, folder)
-    clips = clip_frames(paths, run)
-    features = run.normalisation.apply(clips)
-    form = f"a stream of {hop_ms:g} ms steps" if streaming else "a window"
-    print(f"converting {run_path} to {form}, calibrated on {len(calibration)} clips", file=sys.stderr)
-    converted = convert(
-        run.model_path,
-        calibration,
-        features,
-        hop_frames=hop_frames if streaming else None,
-    )
-    files = describe(converted.models, converted.states)
-    manifest = manifest_of(run, converted, files, inference_hop_frames=hop_frames)
-    if streaming:
-        stream = clip_stream(paths, run, STREAM_MINUTES)
-        parity: Parity = check_stream_parity(manifest, converted, clips, truth, stream)
-    else:
-        scores, recurrent = converted.keras_scores, converted.recurrent
-        parity = check_parity(converted.models, files, features, truth, scores, recurrent=recurrent)
-    return write_bundle(target, manifest, converted, parity, overwrite=overwrite), parity
 
 
 def _print_table(bundle: Bundle, parity: Parity) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.export.run import Run
 from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.labels import UNKNOWN
+from kwspot.runtime.run_folder import Run
 
 MOST_PARITY_CLIPS = 300
 """Enough to meet a difference that matters, few enough for an export to stay under half a minute."""

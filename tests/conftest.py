@@ -162,7 +162,7 @@ def _trained(model: Callable[[Any, int], Any], name: str, epochs: int, tone_fold
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A real bundle of `tiny_run`; copy its folder (``.path``) before changing anything in it."""
-    from kwspot.export.cli import export_run
+    from kwspot.export.pipeline import export_run
 
     bundle, _ = export_run(tiny_run, tmp_path_factory.mktemp("bundles") / "tiny.kws")
     return bundle
@@ -172,7 +172,7 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bun
 def stream_export(tiny_stream_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Converted]:
     """A real stream bundle of `tiny_stream_run`, and what the converter gave for it."""
     from kwspot.export import convert, stream_parity
-    from kwspot.export.cli import export_run
+    from kwspot.export.pipeline import export_run
 
     kept = []
 

@@ -107,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
 def _start_name(args: argparse.Namespace) -> str | None:
     """Whose weights a training begins with; one that is resumed tells it itself."""
     if args.resume and args.start_from is None:
-        from kwspot.train.fit.run_writer import read_run_config
+        from kwspot.runtime.run_folder import read_run_config
 
         name = read_run_config(args.run).get("start", {}).get("from")
         return None if name is None else str(name)
@@ -152,7 +152,7 @@ def _asked(args: argparse.Namespace) -> tuple[Config, str, Path, str]:
     """Configuration, preset, data folder and protocol; what --resume is not told, it takes from the run."""
     there = None
     if args.resume:
-        from kwspot.train.fit.run_writer import read_run_config
+        from kwspot.runtime.run_folder import read_run_config
 
         there = read_run_config(args.run)
     if args.preset:

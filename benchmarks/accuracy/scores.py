@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,12 @@ from kwspot.benchmarks.accuracy.tflite_graph import with_int8_weights
 from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features.mfcc import mfcc
-from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import UNKNOWN
 from kwspot.runtime.model.bundle import Bundle, Manifest
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import Engine, LiteRtEngine, open_engine
+from kwspot.runtime.run_folder import read_run
 
 NOTHING = -1
 """Predicted where nothing fired, though a word was said."""
@@ -135,29 +134,21 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
     RunError
         If the run is missing, or its features or labels are not the bundle's.
     """
-    try:
-        config = tomllib.loads((run / "config.toml").read_text())
-        features, normalisation, labels = config["features"], config["normalisation"], config["labels"]
-    except (FileNotFoundError, NotADirectoryError):
-        raise RunError(f"{run} is no run: it has no config.toml; expected a folder 'kwspot train' wrote") from None
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise RunError(f"{run / 'config.toml'} is not a run's configuration ({error}): train again") from None
+    trained = read_run(run)
     for what, here, there in (
-        ("features", features, bundle.manifest.features.to_dict()),
-        ("labels", list(labels), list(bundle.manifest.labels)),
+        ("features", trained.features.to_dict(), bundle.manifest.features.to_dict()),
+        ("labels", list(trained.labels), list(bundle.manifest.labels)),
     ):
         if here != there:
             raise RunError(f"{run} has {what} {here}, the bundle {there}; expected the run it was exported from")
-    if not (run / "model.keras").is_file():
-        raise RunError(f"{run} is unfinished: it has no model.keras; expected a run that was trained to its end")
     # Both are read by the import: a model of kwspot is one of TensorFlow, and its notes on builds are not for users.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
-    model = keras.saving.load_model(run / "model.keras", compile=False)
+    model = keras.saving.load_model(trained.model_path, compile=False)
     return Stage.from_scores(
-        "float-keras", model.predict(Normalisation.from_dict(normalisation).apply(frames), batch_size=256, verbose=0)
+        "float-keras", model.predict(trained.normalisation.apply(frames), batch_size=256, verbose=0)
     )
 
 

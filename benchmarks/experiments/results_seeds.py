@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError, RunError
+from kwspot.runtime.run_folder import Run, read_run
 
 PART = "validation"
 
@@ -38,7 +38,8 @@ def measured_seeds(kwspot: Callable[..., None], work: Path, name: str, runs: lis
     RunError
         If a run is not finished, or two differ in more than their seed.
     """
-    configs = [_finished(run) for run in runs]
+    found = [_finished(run) for run in runs]
+    configs = [run.config for run in found]
     for run, config in zip(runs[1:], configs[1:], strict=True):
         if (other := _without_seed(config)) != _without_seed(configs[0]):
             changed = [key for key in other if other[key] != _without_seed(configs[0]).get(key)]
@@ -46,13 +47,14 @@ def measured_seeds(kwspot: Callable[..., None], work: Path, name: str, runs: lis
                 f"{run} and {runs[0]} differ in more than their seed, in {', '.join(changed) or 'what they hold'}; "
                 "expected runs of one configuration: train again with --seed alone changed"
             )
-    return [_measured(kwspot, work / name / run.name, run, config) for run, config in zip(runs, configs, strict=True)]
+    return [_measured(kwspot, work / name / run.path.name, run) for run in found]
 
 
-def _finished(run: Path) -> dict[str, Any]:
-    if not (run / "metrics.json").is_file() or (run / "checkpoint").exists():
-        raise RunError(f"{run} is no finished run; train it to its end with kwspot train --resume --run {run}")
-    return tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
+def _finished(path: Path) -> Run:
+    run = read_run(path)
+    if not run.finished:
+        raise RunError(f"{path} is no finished run; train it to its end with kwspot train --resume --run {path}")
+    return run
 
 
 def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,12 +62,13 @@ def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "training": {key: value for key, value in config["training"].items() if key != "seed"}}
 
 
-def _measured(kwspot: Callable[..., None], folder: Path, run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(kwspot: Callable[..., None], folder: Path, run: Run) -> dict[str, Any]:
+    config = run.config
     bundle, accuracy, latency = folder / "bundle.kws", folder / "accuracy.json", folder / "latency.json"
     if not bundle.exists():
-        kwspot("export", str(run), "--bundle", str(bundle))
+        kwspot("export", str(run.path), "--bundle", str(bundle))
     if not accuracy.exists():
-        where = ["--data", config["data"]["folder"], "--part", PART, "--run", str(run)]
+        where = ["--data", config["data"]["folder"], "--part", PART, "--run", str(run.path)]
         # Without a class for other words only the folders of the words can be scored.
         if not config["data"]["unknown_share"]:
             where += ["--words", ",".join(config["data"]["words"])]
@@ -77,7 +80,7 @@ def _measured(kwspot: Callable[..., None], folder: Path, run: Path, config: Mapp
         "seed": config["training"]["seed"],
         "accuracy": json.loads(accuracy.read_text()),
         "latency": json.loads(latency.read_text()),
-        "minutes": json.loads((run / "metrics.json").read_text())["minutes"],
+        "minutes": run.metrics["minutes"],
         "parameters": manifest["parameters"],
         "macs": manifest["macs"],
         "bytes": (bundle / "model.int8.tflite").stat().st_size,

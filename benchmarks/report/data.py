@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -17,11 +16,12 @@ from kwspot.benchmarks.accuracy.stages import all_stages
 from kwspot.benchmarks.accuracy.waterfall import accuracy_result
 from kwspot.benchmarks.engine_choice import note
 from kwspot.benchmarks.noise import aa_noise
-from kwspot.runtime.errors import EngineError, RunError
+from kwspot.runtime.errors import EngineError
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.calibration import evidence_line
 from kwspot.runtime.progress import Progress
 from kwspot.runtime.results import result
+from kwspot.runtime.run_folder import read_run
 
 SCHEMA = "kwspot.report/1"
 MOST_LAYER_CLIPS = 400
@@ -105,24 +105,15 @@ def measured_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
 
 
 def learning_curves(run: Path) -> dict[str, list[float]]:
-    """The columns of a run's ``history.csv`` that a learning curve needs.
+    """Return the columns of a run's ``history.csv`` that a learning curve needs.
 
     Raises
     ------
     RunError
-        If there is none, or it is of another make.
+        If it is no run, or its history does not fit.
     """
-    path = run / "history.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        wanted = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")
-        curves = {name: [float(row[name]) for row in rows] for name in wanted}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise RunError(f"{path} is no history of a training ({error!r}); expected the run the bundle is of") from None
-    if not rows:
-        raise RunError(f"{path} has no epoch; expected a run that was trained to its end")
-    return curves
+    history = read_run(run).history
+    return {name: [row[name] for row in history] for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
 
 
 def report_result(

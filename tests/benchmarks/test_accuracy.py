@@ -249,7 +249,7 @@ def test_an_empty_label_is_told(
     [
         (["--part", "tests"], "'tests'"),
         (["--engine", "torch"], "'torch'"),
-        (["--run", "nowhere"], "nowhere is no run"),
+        (["--run", "nowhere"], "nowhere does not exist; expected a run folder"),
         (["--words", "low,loud"], "loud"),
     ],
 )

@@ -20,12 +20,12 @@ from kwspot.benchmarks.accuracy.tflite_graph import constant, operators, read_gr
 from kwspot.benchmarks.accuracy.waterfall import accuracy_result
 from kwspot.export.clips import clip_features
 from kwspot.export.convert import convert
-from kwspot.export.run import read_run
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.model.bundle import MODEL_FILES, Bundle, load_bundle, sha256_of
 from kwspot.runtime.model.engines import tensor_info
 from kwspot.runtime.progress import Progress
+from kwspot.runtime.run_folder import read_run
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def _seed_run(path: Path, seed: int, **training: float) -> Path:
     path.mkdir(parents=True)
     data = {"folder": "words", "words": ["bed", "cat"], "unknown_share": 1.0}
     (path / "config.toml").write_text(to_toml({"data": data, "training": {"epochs": 3, "seed": seed, **training}}))
+    (path / "model.keras").touch()
     (path / "metrics.json").write_text(json.dumps({"minutes": 1.5}))
     return path
 

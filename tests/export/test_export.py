@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from kwspot.export import convert as convert_module
 from kwspot.export import parity
-from kwspot.export.cli import export_run
 from kwspot.export.clips import clip_features, parity_clips
 from kwspot.export.convert import Converted
 from kwspot.export.parity import check_parity
-from kwspot.export.run import read_run
+from kwspot.export.pipeline import export_run
 from kwspot.export.tensors import describe
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import main
 from kwspot.runtime.errors import BundleError, DataFolderError, ExportError, RunError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.engines import OnnxEngine
+from kwspot.runtime.run_folder import read_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def converting(conversion: Conversion, monkeypatch: pytest.MonkeyPatch) -> Calla
     def answer(**models: bytes) -> None:
         changed = {name.replace("_", "-"): content for name, content in models.items()}
         converted = dataclasses.replace(conversion.converted, models={**conversion.converted.models, **changed})
-        monkeypatch.setattr(convert_module, "convert", lambda *_, **__: converted)
+        monkeypatch.setattr("kwspot.export.pipeline.convert", lambda *_, **__: converted)
 
     answer()
     return answer
@@ -245,9 +245,9 @@ def test_parity_clips_cover_the_labels_evenly(
 
 def test_other_folders_are_unknown_or_left_out(tiny_run: Path, tone_folder: Path) -> None:
     run = read_run(tiny_run)
-    without = dataclasses.replace(run, labels=("high", "_silence_"))
+    without = dataclasses.replace(run, config={**run.config, "labels": ["high", "_silence_"]})
     assert np.bincount(parity_clips(without, DataFolder(tone_folder))[1]).tolist() == [24, 24]
-    unknown = dataclasses.replace(run, labels=("high", "_silence_", "_unknown_"))
+    unknown = dataclasses.replace(run, config={**run.config, "labels": ["high", "_silence_", "_unknown_"]})
     clips, truth = parity_clips(unknown, DataFolder(tone_folder))
     assert {clip.parent.name for clip, label in zip(clips, truth, strict=True) if label == 2} == {"low"}
 
@@ -324,7 +324,7 @@ def _edit(run: Path, old: str, new: str) -> None:
         (lambda run: (run / "model.keras").unlink(), r"unfinished: it has no model\.keras"),
         (lambda run: (run / "metrics.json").unlink(), r"unfinished: it has no metrics\.json"),
         (lambda run: _edit(run, '"kwspot"', '"tutorial"'), "protocol 'tutorial', which is for comparison only"),
-        (lambda run: _edit(run, '"kwspot"', '"tutorial-speakers"'), "protocol 'seed-speakers'"),
+        (lambda run: _edit(run, '"kwspot"', '"tutorial-speakers"'), "protocol 'tutorial-speakers'"),
         (lambda run: _edit(run, "[features]", "[feature]"), "does not fit .KeyError: 'features'"),
         (lambda run: _edit(run, "hop_ms = 20.0", "hop_ms = 0.0"), "hop_ms"),
         (lambda run: _edit(run, "labels = [", "labels = "), "does not fit .TOMLDecodeError"),

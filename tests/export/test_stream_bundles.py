@@ -17,7 +17,6 @@ import pytest
 from kwspot.export import tensors as model_files
 from kwspot.export.clips import clip_frames, clip_stream, parity_clips
 from kwspot.export.convert import Converted
-from kwspot.export.run import read_run
 from kwspot.export.stream_parity import check_stream_parity
 from kwspot.export.tensors import describe
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
@@ -31,6 +30,7 @@ from kwspot.runtime.model.classifier import StreamClassifier, WindowClassifier
 from kwspot.runtime.model.engines import Engine, LiteRtEngine, open_engine
 from kwspot.runtime.model.golden import check_golden
 from kwspot.runtime.model.session import StreamSession, Tensor
+from kwspot.runtime.run_folder import read_run
 
 RATE_HZ = 16_000
 HERE = ["litert", "onnx"]
@@ -449,8 +449,8 @@ def test_the_lines_of_the_page_run(
 ) -> None:
     page = (Path(__file__).parents[2] / "docs/streaming.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    monkeypatch.setattr("kwspot.export.convert.convert", lambda *_args, **_options: stream_export[1])
-    monkeypatch.setattr("kwspot.export.stream_parity.STREAM_MINUTES", 0.5)
+    monkeypatch.setattr("kwspot.export.pipeline.convert", lambda *_args, **_options: stream_export[1])
+    monkeypatch.setattr("kwspot.export.pipeline.STREAM_MINUTES", 0.5)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/mine").symlink_to(tiny_stream_run)

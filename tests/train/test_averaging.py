@@ -12,11 +12,11 @@ import pytest
 
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.run_folder import read_run
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.fit.averaging import Average
-from kwspot.train.fit.run_writer import Run
 from kwspot.train.fit.trainer import TrainingTask, prepare, train
 
 CONFIG = Config(
@@ -69,13 +69,13 @@ def test_it_is_validated_and_kept_and_the_training_goes_on_without_it(
     without = dataclasses.replace(CONFIG.training, average_decay=0.0)
     plain = dataclasses.replace(task, config=dataclasses.replace(CONFIG, training=without))
     train(plain, tmp_path / "plain")
-    ours, theirs = Run.load(whole).history, Run.load(tmp_path / "plain").history
+    ours, theirs = read_run(whole).history, read_run(tmp_path / "plain").history
     assert [row["loss"] for row in ours] == [row["loss"] for row in theirs]  # the weights go the same way
     assert [row["val_loss"] for row in ours] != [row["val_loss"] for row in theirs]
     frames, targets = task.validation
     model = keras.models.load_model(whole / "model.keras")
     loss = keras.losses.categorical_crossentropy(targets, model.predict_on_batch(frames))
-    assert float(np.mean(loss)) == pytest.approx(Run.load(whole).metrics["validation"]["loss"], rel=1e-4)
+    assert float(np.mean(loss)) == pytest.approx(read_run(whole).metrics["validation"]["loss"], rel=1e-4)
 
 
 class Killed(BaseException):

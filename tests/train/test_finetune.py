@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.features.quantise import dequantise, quantise
+from kwspot.runtime.run_folder import read_run
 from kwspot.train import cli as train_cli
 from kwspot.train.backend import keras, tensorflow
 from kwspot.train.config.config import Config, load_preset, preset_names
@@ -30,7 +31,6 @@ from kwspot.train.experiments.fake_quant import (
     scale_and_zero_point,
 )
 from kwspot.train.experiments.qat import copy_back, quantised_form
-from kwspot.train.fit.run_writer import Run
 from kwspot.train.fit.trainer import prepare, train
 from kwspot.train.models.batch_norm_folding import WITH_KERNEL, folded
 from kwspot.train.models.registry import build, is_recurrent, training_form
@@ -182,7 +182,7 @@ def test_a_run_becomes_another(form: str, source: Path, tone_folder: Path, tmp_p
     before = {path.name: path.read_bytes() for path in source.iterdir()}
     assert finetune(source, f"--{form}", "--epochs", 2, "--run", tmp_path / "new") == 0
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
-    new, old = Run.load(tmp_path / "new"), Run.load(source)
+    new, old = read_run(tmp_path / "new"), read_run(source)
     assert new.config["finetune"]["form"] == form
     assert new.config["finetune"]["run"] == str(source)
     assert new.config["training"]["learning_rate"] == pytest.approx(1e-3)
@@ -217,7 +217,7 @@ class Interrupted:
 def test_resumed_it_ends_as_if_never_stopped(source: Path, tone_folder: Path, tmp_path: Path) -> None:
     from kwspot.train.experiments.finetune import finetuning_config, network_from, prepare_finetuning
 
-    old = Run.load(source)
+    old = read_run(source)
     config = finetuning_config(train_cli.recorded_config(old.config), 2)
     task = prepare_finetuning(old, DataFolder(tone_folder), config, quantised=True)
 
@@ -254,4 +254,4 @@ def test_a_recurrent_run_is_refused(source: Path, tone_folder: Path) -> None:
 
     recurrent = dataclasses.replace(CONFIG, model=ModelConfig("gru"))
     with pytest.raises(RunError, match="recurrent model gru, which cannot be fine-tuned"):
-        prepare_finetuning(Run.load(source), DataFolder(tone_folder), recurrent, quantised=False)
+        prepare_finetuning(read_run(source), DataFolder(tone_folder), recurrent, quantised=False)

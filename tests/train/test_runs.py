@@ -18,12 +18,11 @@ import pytest
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, speaker_of
 from kwspot.runtime.errors import RunError
+from kwspot.runtime.run_folder import HISTORY_COLUMNS, read_history, read_run
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
-from kwspot.train.fit import run_writer as run_folder
 from kwspot.train.fit.loop import FitResult
-from kwspot.train.fit.run_writer import HISTORY_COLUMNS, Run
 from kwspot.train.fit.trainer import TrainingTask, confusion_matrix, prepare, train
 
 PNG = b"\x89PNG"
@@ -54,7 +53,7 @@ def weights_of(run: Path) -> list[np.ndarray]:
 
 
 def without_times(run: Path) -> list[dict[str, float]]:
-    return [{key: row[key] for key in HISTORY_COLUMNS[:5]} for row in Run.load(run).history]
+    return [{key: row[key] for key in HISTORY_COLUMNS[:5]} for row in read_run(run).history]
 
 
 def assert_same_training(one: Path, other: Path) -> None:
@@ -98,7 +97,7 @@ def test_everything_promised_is_in_the_run_folder(whole: Path, tone_folder: Path
     }  # fmt: skip
     for name in pictures:
         assert (whole / name).read_bytes().startswith(PNG)
-    run = Run.load(whole)
+    run = read_run(whole)
     config = tomllib.loads((whole / "config.toml").read_text())
     assert config["protocol"] == "kwspot"
     assert config["labels"] == ["low", "high"]
@@ -115,7 +114,7 @@ def test_everything_promised_is_in_the_run_folder(whole: Path, tone_folder: Path
 
 
 def test_metrics_are_those_of_the_model_on_disk(whole: Path, task: TrainingTask) -> None:
-    run = Run.load(whole)
+    run = read_run(whole)
     frames, targets = task.validation
     heard = keras.models.load_model(run.model_path).predict_on_batch(frames).argmax(axis=1)
     right = heard == targets.argmax(axis=1)
@@ -144,9 +143,9 @@ def test_killed_and_resumed_ends_as_if_never_stopped(whole: Path, task: Training
     run = tmp_path / "run"
     with pytest.raises(Killed):
         train(dataclasses.replace(task, examples=CutShort(task, 3, kill)), run)
-    assert [row["epoch"] for row in run_folder.read_history(run)] == [1, 2]
-    with pytest.raises(RunError, match=r"has no model.keras, its training was cut short; go on with .*--resume"):
-        Run.load(run)
+    assert [row["epoch"] for row in read_history(run)] == [1, 2]
+    with pytest.raises(RunError, match=r"unfinished: it has no model.keras; .*go on with .*--resume"):
+        read_run(run)
     with pytest.raises(RunError, match="go on with --resume, or replace it with --overwrite"):
         train(task, run)
     fit_result = train(task, run, resume=True)
@@ -161,7 +160,7 @@ def test_ctrl_c_keeps_the_best_epoch_and_can_be_gone_on_with(whole: Path, task: 
     fit_result = train(dataclasses.replace(task, examples=CutShort(task, 3, press_ctrl_c)), run)
     assert fit_result.interrupted
     assert signal.getsignal(signal.SIGINT) is before
-    kept = Run.load(run)
+    kept = read_run(run)
     assert kept.metrics["epochs_run"] == 2
     assert (kept.metrics["epochs"], kept.metrics["best_epoch"]) == (4, fit_result.best_epoch)
     train(task, run, resume=True)
@@ -200,7 +199,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_batch(
     message = r"the loss is nan in batch 2 of epoch 3; expected a number: lower training.learning_rate \(0.003\)"
     with pytest.raises(RunError, match=message + r" and train anew; .*run keeps epoch \d"):
         train(dataclasses.replace(task, examples=NoNumber(task, 3)), run)
-    kept = Run.load(run)  # whole, with the better of the two epochs that had ended
+    kept = read_run(run)  # whole, with the better of the two epochs that had ended
     assert [row["epoch"] for row in kept.history] == [1, 2]
     assert without_times(run) == without_times(whole)[:2]
     assert all(np.isfinite(w).all() for w in weights_of(run))
@@ -257,11 +256,11 @@ def test_what_is_in_the_way_is_not_removed(
         assert message in error
         assert error.count("\n") == 1
     assert len(list(tone_folder.rglob("*.wav"))) == 288
-    assert Run.load(whole).config["preset"] == "tiny"
+    assert read_run(whole).config["preset"] == "tiny"
     taken = tmp_path / "taken"
     assert kwspot(*asked, "--run", taken) == 0
     assert kwspot(*asked, "--seed", 7, "--run", taken, "--overwrite") == 0
-    assert Run.load(taken).config["training"]["seed"] == 7
+    assert read_run(taken).config["training"]["seed"] == 7
 
 
 @pytest.mark.parametrize(
@@ -300,11 +299,11 @@ def test_ctrl_c_at_the_command_line(tone_folder: Path, tmp_path: Path) -> None:
     assert out == ""
     assert f"go on with kwspot train --resume --run {run}" in error
     assert "Traceback" not in error
-    done = Run.load(run).metrics["epochs_run"]
+    done = read_run(run).metrics["epochs_run"]
     assert 1 <= done < 150
     # Everything else is taken from the run.
     assert kwspot("train", "--resume", "--run", run) == 0
-    assert [row["epoch"] for row in Run.load(run).history] == list(range(1, 151))
+    assert [row["epoch"] for row in read_run(run).history] == list(range(1, 151))
     assert not (run / "checkpoint").exists()
 
 
@@ -315,7 +314,7 @@ def test_recurrent_models_are_saved_unrolled(tone_folder: Path, tmp_path: Path) 
     model = keras.models.load_model(run / "model.keras")
     assert model.input_shape == (None, 17, 20)
     assert model.get_layer("gru").unroll
-    assert Run.load(run).config["preset"] == "small"
+    assert read_run(run).config["preset"] == "small"
 
 
 def test_unknown_and_silence_classes_train(tone_folder: Path, tmp_path: Path) -> None:
@@ -325,7 +324,7 @@ def test_unknown_and_silence_classes_train(tone_folder: Path, tmp_path: Path) ->
         "[training]\nepochs = 2\n"
     )
     assert kwspot("train", "--data", tone_folder, "--config", file, "--run", run) == 0
-    assert Run.load(run).config["data"]["counts"]["train"] == {"low": 48, "_unknown_": 24, "_silence_": 12}
+    assert read_run(run).config["data"]["counts"]["train"] == {"low": 48, "_unknown_": 24, "_silence_": 12}
 
 
 def test_compare_shows_runs_side_by_side(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,7 +334,7 @@ def test_compare_shows_runs_side_by_side(whole: Path, tmp_path: Path, capsys: py
     for column in ("preset", "parameters", "MACs", "best epoch", "training %", "validation %", "95 % CI", "minutes"):
         assert column in head
     assert first == second
-    metrics = Run.load(whole).metrics
+    metrics = read_run(whole).metrics
     assert f" {metrics['macs']} " in first
     assert f" {100 * metrics['validation']['accuracy']:.2f} " in first
     assert picture.read_bytes().startswith(PNG)
@@ -353,7 +352,7 @@ def test_the_seeds_protocol(protocol: str, tone_folder: Path, tmp_path: Path) ->
     run = tmp_path / "run"
     asked = ("train", "--data", tone_folder, "--words", "low,high", "--preset", "lstm", "--epochs", 1, "--run", run)
     assert kwspot(*asked, "--protocol", protocol) == 0
-    loaded = Run.load(run)
+    loaded = read_run(run)
     assert loaded.config["protocol"] == protocol
     assert "normalisation" not in loaded.config
     assert loaded.config["training"]["batch_size"] == 100

@@ -13,13 +13,13 @@ import pytest
 
 from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
 from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.run_folder import read_run
 from kwspot.train.cli import main
 from kwspot.train.config.config import load_preset
 from kwspot.train.data.clips import load_clips
 from kwspot.train.experiments import speech_commands_benchmark as official
 from kwspot.train.experiments.speech_commands_benchmark import BENCHMARKS, with_protocol
 from kwspot.train.fit.event_files import EventFiles
-from kwspot.train.fit.run_writer import Run
 
 SaveWav = Callable[..., Path]
 PARTS = {"train": 12, "validation": 3, "test": 2}
@@ -111,7 +111,7 @@ def test_one_command_trains_and_scores_googles_test_folder(
 
     # What the event files say is what history.csv says.
     curves = read_events(run)
-    history = Run.load(run).history
+    history = read_run(run).history
     assert set(curves) == {
         "loss/training", "loss/validation", "accuracy/training", "accuracy/validation", "learning_rate", "clips_per_s",
     }  # fmt: skip

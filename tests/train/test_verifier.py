@@ -18,7 +18,7 @@ from conftest import RATE_HZ, tone_clip, write_wav
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from kwspot.runtime import KeywordSpotter, cli
+from kwspot.runtime import KeywordSpotter, cli, run_folder
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.detect.scoring import Scoring
@@ -40,7 +40,6 @@ from kwspot.runtime.model.engines import open_engine
 from kwspot.runtime.model.verifier import Verifier, open_verifier
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
-from kwspot.train.fit import run_writer as run_folder
 from kwspot.train.word.look_budget import trigger_score_for
 from kwspot.train.word.verifier import EMBEDDING, add_verifier, train_verifier
 
@@ -323,7 +322,7 @@ def test_a_bundle_is_taught_to_look_twice(
 def test_a_run_of_other_words_is_refused(
     stream_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run_folder.Run, "load", lambda path: SimpleNamespace(labels=("stop", "go")))
+    monkeypatch.setattr(run_folder, "read_run", lambda path: SimpleNamespace(labels=("stop", "go")))
     assert cli.main(["verifier", str(stream_bundle.path), "--run", str(tmp_path)]) == 2
     assert "was trained for stop, go; expected the run that the bundle was exported from" in capsys.readouterr().err
 

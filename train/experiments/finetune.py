@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.features.mfcc import mfcc
+from kwspot.runtime.run_folder import Run
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.experiments.qat import copy_back, quantised_form
-from kwspot.train.fit.run_writer import Run
 from kwspot.train.fit.trainer import Network, TrainingTask, prepare
 from kwspot.train.models.batch_norm_folding import folded
 from kwspot.train.models.registry import is_recurrent

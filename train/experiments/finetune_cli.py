@@ -41,9 +41,9 @@ def main(argv: Sequence[str]) -> int:
     if args.run.resolve() == args.source.resolve():
         raise RunError(f"--run {args.run} is the run to start from; name another folder to write")
     from kwspot.runtime.audio.recordings import DataFolder
-    from kwspot.train.fit.run_writer import Run
+    from kwspot.runtime.run_folder import read_run
 
-    source = Run.load(args.source)
+    source = read_run(args.source)
     data = args.data or Path(source.config["data"]["folder"])
     folder = DataFolder(data)
     # The slow imports from here on.

@@ -24,10 +24,11 @@ from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import SILENCE, UNKNOWN
+from kwspot.runtime.run_folder import read_run
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import UnknownConfig
 from kwspot.train.data.fetch import ARCHIVES
-from kwspot.train.fit import run_writer as run_folder
+from kwspot.train.fit.run_writer import write_metrics
 
 _CORE = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 _V2_WORDS = (
@@ -136,13 +137,12 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
         ``name``, ``test`` (folder), ``part``, ``correct``, ``total``, ``accuracy``, ``ci95``, ``per_label``.
     """
     from kwspot.runtime.audio.recordings import fit_length, read_sound
-    from kwspot.runtime.features.spec import FeatureSpec
     from kwspot.train.backend import keras
     from kwspot.train.data.pipeline import features_of
     from kwspot.train.fit.loop import scores_of
 
-    trained = run_folder.Run.load(run)
-    spec, labels = FeatureSpec.from_dict(trained.config["features"]), trained.labels
+    trained = read_run(run)
+    spec, labels = trained.features, trained.labels
     part = "test" if benchmark.test_folder is None else "all"
     clips = test.clips(part, benchmark.labels)
     print(f"scoring {len(clips)} clips of {test.root}", file=sys.stderr)
@@ -162,7 +162,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
         "ci95": list(wilson_interval(int(right.sum()), len(clips))),
         "per_label": {label: [int(right[truth == k].sum()), int((truth == k).sum())] for k, label in enumerate(labels)},
     }
-    run_folder.write_metrics(run, {**trained.metrics, "benchmark": found})
+    write_metrics(run, {**trained.metrics, "benchmark": found})
     return found
 
 

@@ -11,7 +11,7 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.intervals import wilson_interval
 
 if TYPE_CHECKING:
-    from kwspot.train.fit.run_writer import Run
+    from kwspot.runtime.run_folder import Run
 
 _TEXT_COLUMNS = ("run", "preset")
 _NUMBER_COLUMNS = ("labels", "parameters", "MACs", "best epoch", "training %", "validation %", "95 % CI", "minutes")
@@ -27,9 +27,9 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.out is not None and args.out.suffix.lower() != ".png":
         raise RunError(f"--out {args.out} is no PNG; expected a name that ends in .png")
-    from kwspot.train.fit.run_writer import Run
+    from kwspot.runtime.run_folder import read_run
 
-    runs = [Run.load(path) for path in args.runs]
+    runs = [read_run(path) for path in args.runs]
     rows = [_TEXT_COLUMNS + _NUMBER_COLUMNS, *(_row(run) for run in runs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     texts = len(_TEXT_COLUMNS)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _row(run: Run) -> tuple[str, ...]:
-    from kwspot.train.fit.run_writer import PROTOCOL
+    from kwspot.runtime.run_folder import PROTOCOL
 
     metrics, validation = run.metrics, run.metrics["validation"]
     low, high = wilson_interval(validation["correct"], validation["total"])

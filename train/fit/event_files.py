@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kwspot.runtime.run_folder import History
 from kwspot.train.backend import tensorflow
-from kwspot.train.fit.run_writer import History
 
 EVENTS_FOLDER = "tensorboard"
 

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import whole_file
+from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, History
 from kwspot.train.backend import keras
 from kwspot.train.config.tables import TrainingConfig
 from kwspot.train.data.pipeline import Batch, Frames
 from kwspot.train.fit.averaging import Average
-from kwspot.train.fit.run_writer import CHECKPOINT_FOLDER, History, write_history
+from kwspot.train.fit.run_writer import write_history
 from kwspot.train.models.fused_norm import with_fused_norms
 
 _STATE_FILE = "state.npz"

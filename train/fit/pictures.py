@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.spec import INT16_FULL_SCALE, FeatureSpec
 from kwspot.runtime.files import whole_file
-from kwspot.train.fit.run_writer import History
+from kwspot.runtime.run_folder import History
 
 LEARNING_CURVES_FILE = "learning_curves.png"
 CONFUSION_FILE = "confusion.png"

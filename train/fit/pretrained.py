@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.files import whole_file
-from kwspot.train.fit.run_writer import Run, is_run
+from kwspot.runtime.run_folder import Run, is_run, read_run
 
 SHIPPED = {path.stem: path for path in sorted((Path(__file__).parents[1] / "weights").glob("*.npz"))}
 """Name → file."""
@@ -56,7 +56,7 @@ def read_start(name: str) -> Start:
             held = {key: arrays[key] for key in arrays.files}
         mean, std = (tuple(held.pop(key).tolist()) for key in ("mean", "std"))
         return Start(held, Normalisation(mean, std), _sha256(SHIPPED[name]))
-    run = Run.load(name)
+    run = read_run(name)
     return Start(_weights_of_run(run), run.normalisation, _sha256(run.model_path))
 
 
@@ -107,4 +107,4 @@ def _sha256(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    write_start(Run.load(sys.argv[1]), Path(__file__).parents[1] / "weights" / f"{sys.argv[2]}.npz")
+    write_start(read_run(sys.argv[1]), Path(__file__).parents[1] / "weights" / f"{sys.argv[2]}.npz")

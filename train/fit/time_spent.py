@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kwspot.runtime.run_folder import History
 from kwspot.train.data.pipeline import DrawnExamples
-from kwspot.train.fit.run_writer import History
 
 
 def time_spent(history: History, examples: object) -> dict[str, Any]:

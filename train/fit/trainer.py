@@ -17,12 +17,13 @@ from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.files import whole_file
+from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, MODEL_FILE, PROTOCOL, read_run_config
 from kwspot.train.backend import make_deterministic, tensorflow
 from kwspot.train.config.config import Config
 from kwspot.train.config.toml_table import differences
 from kwspot.train.data.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
 from kwspot.train.data.pipeline import Frames, features_of, fixed_examples, training_examples
-from kwspot.train.fit import run_writer as run_folder
+from kwspot.train.fit import run_writer
 from kwspot.train.fit.event_files import EventFiles
 from kwspot.train.fit.loop import Examples, FitResult, compiled, fit, scores_of
 from kwspot.train.fit.macs import Cost, cost
@@ -74,7 +75,7 @@ def prepare(
         "counts": {"train": train.counts, "validation": validation.counts},
     }
     resolved = {
-        "protocol": run_folder.PROTOCOL,
+        "protocol": PROTOCOL,
         "preset": preset,
         "labels": list(train.labels),
         "calibration": calibration_clips(train, config.training.seed),
@@ -160,15 +161,15 @@ def train(
         file=sys.stderr,
     )
     if not resume:
-        run_folder.clear(run)
+        run_writer.clear(run)
         run.mkdir(parents=True)
-        run_folder.write_run_config(run, task.resolved)
+        run_writer.write_run_config(run, task.resolved)
     try:
         ended = EventFiles(run) if tensorboard else None
         fit_result = fit(model, task.examples, task.validation, config.training, run, resume=resume, ended=ended)
     finally:
-        if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
-            run_folder.clear(run)  # no epoch has ended: nothing to keep
+        if not (run / CHECKPOINT_FOLDER).is_dir():
+            run_writer.clear(run)  # no epoch has ended: nothing to keep
     if fit_result.best_epoch:
         _write_artefacts(run, network.kept(model), task, fit_result, spent)
     if fit_result.diverged:
@@ -179,18 +180,18 @@ def train(
         )
         raise RunError(f"{fit_result.diverged}; {left}")
     if fit_result.best_epoch and not fit_result.interrupted:
-        run_folder.clear(run / run_folder.CHECKPOINT_FOLDER)
+        run_writer.clear(run / CHECKPOINT_FOLDER)
     return fit_result
 
 
 def check_place(run: Path, *, resume: bool, overwrite: bool) -> None:
     """Whether a training may go to `run`; asked before the recordings are read, too."""
     if not resume:
-        run_folder.check_free(run, overwrite=overwrite)
+        run_writer.check_free(run, overwrite=overwrite)
         return
-    run_folder.read_run_config(run)  # refuses what is no run folder
-    if not (run / run_folder.CHECKPOINT_FOLDER).is_dir():
-        done = (run / run_folder.METRICS_FILE).is_file()
+    read_run_config(run)  # refuses what is no run folder
+    if not (run / CHECKPOINT_FOLDER).is_dir():
+        done = (run / METRICS_FILE).is_file()
         state = "has run to its end" if done else "stopped before its first epoch ended"
         raise RunError(f"{run} {state}, there is nothing to resume; train anew with --overwrite or another --run")
 
@@ -202,7 +203,7 @@ def versions() -> dict[str, str]:
 
 
 def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
-    there = dict(run_folder.read_run_config(run))
+    there = dict(read_run_config(run))
     here = dict(resolved)
     for other in (there, here):
         other.pop("versions", None)  # a newer library may go on with old weights
@@ -218,7 +219,7 @@ def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
 def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitResult, spent: Cost) -> None:
     from kwspot.train.fit.pictures import draw_confusion, draw_gallery, draw_learning_curves
 
-    with whole_file(run / run_folder.MODEL_FILE) as file:
+    with whole_file(run / MODEL_FILE) as file:
         fixed.save(file)
     frames, targets = task.validation
     truth = targets.argmax(axis=1)
@@ -226,7 +227,7 @@ def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitR
     confusion = confusion_matrix(truth, heard, len(task.labels))
     best, time = fit_result.best, time_spent(fit_result.history, task.examples)
     print(told(time), file=sys.stderr)
-    run_folder.write_metrics(
+    run_writer.write_metrics(
         run,
         {
             "best_epoch": fit_result.best_epoch,

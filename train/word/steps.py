@@ -20,9 +20,9 @@ from typing import Any
 from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
 from kwspot.runtime.files import whole_file, whole_folder
 from kwspot.runtime.model.bundle import load_bundle
+from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, is_run
 from kwspot.train.config.config import load_preset
 from kwspot.train.config.toml_text import to_toml
-from kwspot.train.fit.run_writer import CHECKPOINT_FOLDER, METRICS_FILE, is_run
 from kwspot.train.word.folder import RECIPE_FILE, Ingredients, write_sounds
 from kwspot.train.word.look_budget import trigger_score_for
 from kwspot.train.word.mining import mine

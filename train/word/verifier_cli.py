@@ -46,14 +46,14 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable
     from kwspot.runtime.model.embedding import RATE_HZ
-    from kwspot.train.fit.run_writer import Run
+    from kwspot.runtime.run_folder import read_run
 
     bundle = load_bundle(args.bundle)
     check_writable(bundle, args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
     if rate_hz != RATE_HZ:
         raise BundleError(f"{args.bundle} hears sound of {rate_hz} Hz, the verifier {RATE_HZ} Hz; train one of that")
-    run = Run.load(args.run)
+    run = read_run(args.run)
     if run.labels != bundle.manifest.labels:
         raise BundleError(
             f"{args.bundle} hears {', '.join(bundle.manifest.labels)}, {args.run} was trained for "
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.train.cli import recorded_config
     from kwspot.train.word.verifier import add_verifier, train_verifier
 
-    arrays = train_verifier(Path(run.config["data"]["folder"]), recorded_config(run.config), args.passes)
+    arrays = train_verifier(run.data_folder, recorded_config(run.config), args.passes)
     add_verifier(bundle, arrays, args.trigger_score)
     print(
         f"written: the verifier is asked from a score of {args.trigger_score:g} on. Calibrate the thresholds anew: "
