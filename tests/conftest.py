@@ -171,8 +171,7 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Bun
 @pytest.fixture(scope="session")
 def stream_export(tiny_stream_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Converted]:
     """A real stream bundle of `tiny_stream_run`, and what the converter gave for it."""
-    from kwspot.export import convert, stream_parity
-    from kwspot.export.pipeline import export_run
+    from kwspot.export import pipeline
 
     kept = []
 
@@ -180,11 +179,11 @@ def stream_export(tiny_stream_run: Path, tmp_path_factory: pytest.TempPathFactor
         kept.append(original(*args, **options))
         return kept[0]
 
-    original = convert.convert
+    original = pipeline.convert
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert, "convert", keeping)
-        patch.setattr(stream_parity, "STREAM_MINUTES", 1)
-        bundle, _ = export_run(tiny_stream_run, tmp_path_factory.mktemp("bundles") / "tiny-stream.kws")
+        patch.setattr(pipeline, "convert", keeping)
+        patch.setattr(pipeline, "STREAM_MINUTES", 1)
+        bundle, _ = pipeline.export_run(tiny_stream_run, tmp_path_factory.mktemp("bundles") / "tiny-stream.kws")
     return bundle, kept[0]
 
 

@@ -212,11 +212,11 @@ def test_a_training_that_was_cut_short_goes_on(
 ) -> None:
     (tmp_path / "work/conv1/run/checkpoint").mkdir(parents=True)
     (tmp_path / "work/conv1/run/metrics.json").write_text(json.dumps(_metrics(100)))
-    (tmp_path / "work/conv1/seed").mkdir(parents=True)
+    (tmp_path / "work/conv1/tutorial").mkdir(parents=True)
     assert make() == 0
     trained = {Path(command[command.index("--run") + 1]).name: command for command in commands if command[0] == "train"}
     assert "--resume" in trained["run"]
-    assert "--overwrite" in trained["seed"]
+    assert "--overwrite" in trained["tutorial"]
     assert not {"--resume", "--overwrite"} & set(trained["tutorial-speakers"])
 
 

@@ -31,7 +31,7 @@ LEFT_OUT = Config(
         noise_folders=("../noise",),
         held_out_noise=("rain/*",),
     ),
-    unknown=UnknownConfig(held_out=("odd", "house"), speech=("../speech",), held_out_speech=("anna*",)),
+    unknown=UnknownConfig(held_out_words=("odd", "house"), speech=("../speech",), held_out_speech=("anna*",)),
 )
 
 
@@ -80,7 +80,7 @@ def test_the_test_folder_holds_what_was_left_out(folder: DataFolder, tmp_path: P
             samples = read_sound(path, RATE_HZ) / 32_768
             measured = 20 * np.log10(np.sqrt(np.mean(samples**2)))
             assert measured == pytest.approx(level, abs=2.0 if level < -80 else 0.2)  # one step is -90 dBFS
-    assert json.loads((tmp_path / "test/left_out.json").read_text())["clips"] == counts
+    assert json.loads((tmp_path / "test/held_out.json").read_text())["clips"] == counts
     with pytest.raises(DataFolderError, match="exists"):
         write_held_out(folder, LEFT_OUT, tmp_path / "test")
 
@@ -91,8 +91,8 @@ def test_the_test_folder_holds_what_was_left_out(folder: DataFolder, tmp_path: P
         ({"held_out_noise": ("snow/*",)}, {}, r"held_out_noise: snow/\* fits no recording"),
         ({"held_out_noise": ("*",)}, {}, "leaves nothing of"),
         ({}, {"held_out_speech": ("carol*",)}, "held_out_speech: carol"),
-        ({}, {"leave_out": ("low",)}, "a word to be heard"),
-        ({}, {"leave_out": ("hosue",)}, "hosue, which is neither in"),
+        ({}, {"held_out_words": ("low",)}, "a word to be heard"),
+        ({}, {"held_out_words": ("hosue",)}, "hosue, which is neither in"),
     ],
 )
 def test_what_leaves_nothing_out_or_all_is_refused(
@@ -107,19 +107,19 @@ def test_what_leaves_nothing_out_or_all_is_refused(
         load_clips(folder, config)
 
 
-def test_a_configuration_that_leaves_nothing_out_makes_no_test(folder: DataFolder, tmp_path: Path) -> None:
+def test_a_configuration_that_holds_nothing_out_makes_no_test(folder: DataFolder, tmp_path: Path) -> None:
     whole = Config(model=ModelConfig("perceptron"), data=DataConfig(words=("low", "high")))
-    with pytest.raises(ConfigError, match="leaves nothing out"):
+    with pytest.raises(ConfigError, match="holds nothing out"):
         write_held_out(folder, whole, tmp_path / "test")
 
 
-def test_the_shipped_recipe_and_its_left_out_form_differ_in_what_is_left_out_alone() -> None:
+def test_the_held_out_form_of_the_shipped_recipe_differs_in_what_is_held_out_alone() -> None:
     whole, part = load_preset("commands"), load_preset("commands-held-out")
-    assert part.unknown.held_out
+    assert part.unknown.held_out_words
     assert part.unknown.held_out_speech
     assert part.data.held_out_noise
     data = dataclasses.replace(part.data, held_out_noise=())
-    unknown = dataclasses.replace(part.unknown, held_out=(), held_out_speech=())
+    unknown = dataclasses.replace(part.unknown, held_out_words=(), held_out_speech=())
     assert dataclasses.replace(part, data=data, unknown=unknown) == whole
 
 

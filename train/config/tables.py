@@ -83,7 +83,7 @@ class UnknownConfig:
 
     Parameters
     ----------
-    leave_out
+    held_out_words
         Other words, of the data folder and of the vocabulary, that are not used, to test on words that training
         never had.
     rare_word_least
@@ -100,11 +100,11 @@ class UnknownConfig:
         Clips that espeak-ng speaks of each word of the vocabulary.
     synthesised_words
         Clips that espeak-ng speaks of each word to be heard, for that word's own class.
-    spliced, reversed
+    spliced, time_reversed
         Clips made by splicing the words to be heard and other words, and by turning them round.
     """
 
-    held_out: tuple[str, ...] = ()
+    held_out_words: tuple[str, ...] = ()
     rare_word_least: int = 0
     speech: tuple[str, ...] = ()
     held_out_speech: tuple[str, ...] = ()
@@ -113,11 +113,11 @@ class UnknownConfig:
     synthesised_per_word: int = 0
     synthesised_words: int = 0
     spliced: int = 0
-    reversed: int = 0
+    time_reversed: int = 0
 
     def __post_init__(self) -> None:
         counts = ("rare_word_least", "speech_most", "speech_windows", "synthesised_per_word", "synthesised_words")
-        for name in (*counts, "spliced", "reversed"):
+        for name in (*counts, "spliced", "time_reversed"):
             demand(getattr(self, name) >= 0, f"unknown.{name}", getattr(self, name), "0 or more")
 
 

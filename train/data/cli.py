@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `kwspot data fetch`, `check`, `synth` or `left-out`; returns the exit status."""
+    """Run `kwspot data fetch`, `check`, `synth` or `held-out`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="kwspot data", description="Folders of recordings, a folder for each word.")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> int:
     held_out = commands.add_parser(
         "held-out",
         help="make a test folder of what a training leaves out",
-        description="Writes what a configuration leaves out of training by leave_out, held_out_speech and "
-        "held_out_noise, a folder for each source, and left-out noise at each level from -90 to -10 dBFS: "
+        description="Writes what a configuration leaves out of training by held_out_words, held_out_speech and "
+        "held_out_noise, a folder for each source, and held-out noise at each level from -90 to -10 dBFS: "
         "python -m kwspot.benchmarks.experiments.held_out scores a bundle on them.",
     )
     held_out.add_argument("--data", metavar="DIR", type=Path, required=True, help="the recordings of the training")

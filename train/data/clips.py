@@ -88,7 +88,7 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
         raise DataFolderError(
             f"{folder.root} has no recordings of {_some(missing)}; it has {_some(folder.words)}: name some of those"
         )
-    _check_held_out(folder, config.unknown.held_out, words)
+    _check_held_out(folder, config.unknown.held_out_words, words)
     labels = words + (UNKNOWN,) * (data.unknown_share > 0) + (SILENCE,) * (data.silence_share > 0)
     if len(labels) < 2:
         raise DataFolderError(
@@ -107,10 +107,12 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
 def _check_held_out(folder: DataFolder, held_out: Sequence[str], words: Sequence[str]) -> None:
     for word in held_out:
         if word in words:
-            raise ConfigError(f"unknown.leave_out has {word}, a word to be heard; expected other words: take it out")
+            raise ConfigError(
+                f"unknown.held_out_words has {word}, a word to be heard; expected other words: take it out"
+            )
         if word not in folder.words and word not in vocabulary():
             raise ConfigError(
-                f"unknown.leave_out has {word}, which is neither in {folder.root} nor in the vocabulary; "
+                f"unknown.held_out_words has {word}, which is neither in {folder.root} nor in the vocabulary; "
                 "expected words that would be trained on: take it out"
             )
 
@@ -125,7 +127,7 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
         cannot be read: none is left out in silence.
     """
     labels = labels_of(folder, config)
-    chosen = {part: _choose(folder, part, labels, config.unknown.held_out) for part in ("train", "validation")}
+    chosen = {part: _choose(folder, part, labels, config.unknown.held_out_words) for part in ("train", "validation")}
     _check_counts(folder, labels, chosen)
     rate_hz = config.features.sample_rate_hz
     banks = dict(zip(chosen, _noise_banks(folder, config), strict=True))

@@ -1,14 +1,14 @@
-"""A test folder of all that a configuration leaves out of training: words, speech, spoken words, noise at each level.
+"""A test folder of all that a configuration holds out of training: words, speech, spoken words, noise at each level.
 
 ::
 
     TO/<source>/<word>/<name>.wav    a data folder for each source, all clips as long as training's
-    TO/left_out.json                 how it was made
+    TO/held_out.json                 how it was made
 
 The sources are ``words`` (the words to be heard, of the validation part),
 ``trained`` (other words of training, of the validation part, to compare with),
-``frequent`` and ``rare`` (left-out words of the data folder), ``speech-<folder>``
-(left-out recordings cut at word length), ``spoken`` (left-out words by
+``frequent`` and ``rare`` (held-out words of the data folder), ``speech-<folder>``
+(held-out recordings cut at word length), ``spoken`` (held-out words by
 espeak-ng), and ``silence`` with its level in dBFS or ``zeros``.
 """
 
@@ -35,7 +35,7 @@ from kwspot.train.data.held_out import noise_recordings, speech_recordings
 from kwspot.train.data.negatives import speech_clips, synthesised_clips, unlike
 from kwspot.train.data.noise import NoiseBank, at_level
 
-RECIPE_FILE = "left_out.json"
+RECIPE_FILE = "held_out.json"
 LEVELS_DBFS = tuple(range(-90, 0, 10))
 
 # A word with fewer recordings than this is rare.
@@ -63,8 +63,11 @@ def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
     if to.exists():
         raise DataFolderError(f"{to} exists; expected a new folder: choose another or remove it")
     unknown = config.unknown
-    if not (unknown.held_out or unknown.held_out_speech or config.data.held_out_noise):
-        raise ConfigError("this configuration leaves nothing out; expected leave_out in [unknown], or held_out_noise")
+    if not (unknown.held_out_words or unknown.held_out_speech or config.data.held_out_noise):
+        raise ConfigError(
+            "this configuration holds nothing out; expected [unknown] held_out_words or held_out_speech, "
+            "or [data] held_out_noise"
+        )
     import soundfile
 
     counts = {}
@@ -86,7 +89,7 @@ def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
 def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
     labels = labels_of(folder, config)
     words = [label for label in labels if label not in BACKGROUND_LABELS]
-    held_out = config.unknown.held_out
+    held_out = config.unknown.held_out_words
     number = Counter(clip.word for clip in folder.every_clip)
     trained = [word for word in folder.words if word not in (*words, *held_out, SILENCE)]
     parts: dict[str, list[Clip]] = {
@@ -118,7 +121,7 @@ def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, S
 
 
 def _silence(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
-    """Drawn pieces of the left-out noise, the same ones at each level, and one of zeros."""
+    """Drawn pieces of the held-out noise, the same ones at each level, and one of zeros."""
     rate_hz, length = config.features.sample_rate_hz, config.clip_samples
     paths = [path for group in noise_recordings(folder, config)[1] for path in group.paths]
     if not paths:

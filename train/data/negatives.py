@@ -240,13 +240,13 @@ def more_clips(
         if wanted.speech_windows:
             made += speech_windows(groups, wanted.speech_windows, length, rate_hz, rng)
     if wanted.synthesised_per_word:
-        others = unlike(vocabulary(), [*words, *wanted.held_out])
+        others = unlike(vocabulary(), [*words, *wanted.held_out_words])
         print(f"speaking {len(others)} words {wanted.synthesised_per_word} times", file=sys.stderr)
         made += synthesised_clips(others, wanted.synthesised_per_word, length, rate_hz, rng)
     if wanted.spliced:
         made += spliced_clips(clips, spoken, wanted.spliced, rate_hz, rng)
-    if wanted.reversed:
-        made += time_reversed_clips(clips, wanted.reversed, rng)
+    if wanted.time_reversed:
+        made += time_reversed_clips(clips, wanted.time_reversed, rng)
     label_of = [labels.index(UNKNOWN)] * len(made)
     if wanted.synthesised_words:
         made += synthesised_clips(words, wanted.synthesised_words, length, rate_hz, rng)
