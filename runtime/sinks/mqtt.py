@@ -6,21 +6,33 @@ An event goes to ``TOPIC/<event>`` as the JSON object that standard output gets;
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import secrets
+import socket
 import ssl
+import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.sinks.mqtt_client import fault_text, guarded_client
 from kwspot.runtime.sinks.mqtt_url import MqttAddress
 from kwspot.runtime.sinks.queued import Event, QueuedSink, Undelivered
 
 RECONNECT_S = (1, 30)  # the first wait, doubled up to the last
 KEEP_ALIVE_S = 30
-AT_LEAST_ONCE = 1
+AT_MOST_ONCE, AT_LEAST_ONCE = 0, 1
 UNREAD_ANSWERS = 16
+SHORT_S = 5.0
+SHORT_CONNECTIONS = 3
+"""So many connections after each other that end within `SHORT_S` have a cause of their own."""
+MOST_COMPLAINTS = 10
+MACHINE_ID = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 class MqttSink(QueuedSink):
@@ -37,32 +49,32 @@ class MqttSink(QueuedSink):
     def __init__(self, address: MqttAddress, *, room: int = 1000) -> None:
         self._address = address
         self._changed = threading.Condition()
-        self._connected = False
+        self._connected = self._leaving = False
+        self._connected_at = 0.0
+        self._short = 0
+        self._status_mid: int | None = None
         self._answers: dict[int, Any] = {}
-        self._complaint = ""
+        self._complaints: set[str] = set()
+        # Of this run alone: a broker ends the older of two connections with one id.
+        self.client_id = f"kwspot-{secrets.token_hex(8)}"
         self._client = self._open()
         super().__init__("mqtt", room=room)
         self._client.connect_async(address.host, address.port, keepalive=KEEP_ALIVE_S)
         self._client.loop_start()
 
     def _open(self) -> Any:
-        from paho.mqtt.client import Client, MQTTv5, MQTTv311
-        from paho.mqtt.enums import CallbackAPIVersion
-
         address = self._address
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=re.sub(r"[^A-Za-z0-9_-]", "_", address.topic),
-            protocol=MQTTv5 if address.version == "5" else MQTTv311,
-        )
+        client = guarded_client(address, self.client_id, lambda why: self._complain(f"is gone: {why}; trying again"))
         if address.user is not None:
             client.username_pw_set(address.user, address.password)
         if address.tls:
             try:
-                client.tls_set(ca_certs=address.ca, certfile=address.cert, keyfile=address.key)
+                # An empty password: OpenSSL would ask the terminal for one.
+                client.tls_set(address.ca, address.cert, address.key, keyfile_password="" if address.key else None)
             except (ssl.SSLError, OSError) as error:
                 raise ConfigError(
-                    f"--mqtt: {error}; expected ca, cert and key as PEM files that belong together"
+                    f"--mqtt: {error}; expected ca, cert and key as PEM files that belong together, the key without "
+                    "a password"
                 ) from None
         client.will_set(self._topic("status"), "offline", qos=AT_LEAST_ONCE, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)
@@ -70,6 +82,7 @@ class MqttSink(QueuedSink):
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         return client
 
     def deliver(self, event: Event) -> None:
@@ -81,6 +94,7 @@ class MqttSink(QueuedSink):
     def close(self, within_s: float = 2.0) -> None:
         """Deliver what is queued, say "offline", leave."""
         super().close(within_s)
+        self._leaving = True
         if self._connected:
             self._client.publish(self._topic("status"), "offline", qos=AT_LEAST_ONCE, retain=True)
         self._client.disconnect()
@@ -110,8 +124,14 @@ class MqttSink(QueuedSink):
                 raise Undelivered(f"{self._address} did not take an event before the end")
 
     def _description(self, start: Event) -> tuple[str, str]:
-        """What Home Assistant needs to know: an entity that fires with the word as its type of event."""
-        node = re.sub(r"[^A-Za-z0-9_-]", "_", self._address.topic)
+        """Return topic and content of what Home Assistant needs: an entity that fires with the word as its event type.
+
+        Its ids are of machine, topic and bundle, so that they outlive a restart and
+        two listeners on one topic do not overwrite each other's.
+        """
+        topic, host = self._address.topic, socket.gethostname()
+        own = hashlib.sha256("\0".join((_machine_id(), topic, str(start["bundle"]))).encode()).hexdigest()[:8]
+        node = f"{re.sub(r'[^A-Za-z0-9_-]', '_', topic)}_{own}"
         template = (
             "{{ {'event_type': value_json.label, 'score': value_json.score, 'at_s': value_json.at_s} | to_json }}"
         )
@@ -124,7 +144,11 @@ class MqttSink(QueuedSink):
             "value_template": template,
             "availability_topic": self._topic("status"),
             "qos": AT_LEAST_ONCE,
-            "device": {"identifiers": [node], "name": self._address.topic, "model": start["bundle"]},
+            "device": {
+                "identifiers": [node],
+                "name": topic if host in topic else f"{topic} ({host})",
+                "model": start["bundle"],
+            },
             "origin": {"name": "kwspot"},
         }
         return f"{self._address.discovery}/event/{node}/word/config", json.dumps(content)
@@ -133,35 +157,70 @@ class MqttSink(QueuedSink):
 
     def _on_connect(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._complain(f"{self._address} refuses: {reason}; check user and password, trying again")
+            login = "user name" in str(reason) or str(reason) == "Not authorized"
+            self._complain(f"refuses: {reason}{'; check user and password' if login else ''}, trying again")
             return
-        if self._complaint:
-            self._complain("")
+        self._connected_at = time.monotonic()
+        if self._complaints and self._short < SHORT_CONNECTIONS:
+            self._complaints.clear()
             self.say(f"{self._address} is back")
-        client.publish(self._topic("status"), "online", qos=AT_LEAST_ONCE, retain=True)
+        self._say_online()
+        client.subscribe(self._topic("status"), qos=AT_MOST_ONCE)
         with self._changed:
             self._connected = True
             self._changed.notify_all()
 
-    def _on_connect_fail(self, _client: Any, _userdata: Any) -> None:
-        self._complain(f"{self._address} cannot be reached; trying again, events wait")
+    def _say_online(self) -> None:
+        """Publish that this listener is there; what is unanswered paho sends again by itself."""
+        if self._status_mid is None:
+            self._status_mid = self._client.publish(self._topic("status"), "online", qos=AT_LEAST_ONCE, retain=True).mid
 
-    def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_message(self, _client: Any, _userdata: Any, message: Any) -> None:
+        """Contradict the will of an earlier connection, and another listener on the topic that leaves."""
+        if message.topic == self._topic("status") and message.payload == b"offline" and not self._leaving:
+            self._say_online()
+
+    def _on_connect_fail(self, _client: Any, _userdata: Any) -> None:
+        # paho calls this where it has caught the error.
+        self._complain(f"cannot be reached: {fault_text(sys.exception(), self._address)}; trying again, events wait")
+
+    def _on_disconnect(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         with self._changed:
             was, self._connected = self._connected, False
             self._changed.notify_all()
-        if was and reason.is_failure:
-            self._complain(f"{self._address} is gone ({reason}); trying again, events wait")
+        if self._leaving or not reason.is_failure:
+            return
+        why = fault_text(client.fault, self._address) if client.fault is not None else str(reason)
+        if not was:
+            self._complain(f"ends the connection before it answers: {why}; trying again, events wait")
+            return
+        self._short = self._short + 1 if time.monotonic() - self._connected_at < SHORT_S else 0
+        if "taken over" in str(reason) or (client.fault is None and self._short >= SHORT_CONNECTIONS):
+            self._complain(
+                f"ends each connection soon after it began ({why}): another client may use the id {self.client_id}, "
+                f"or the broker forbid {self._topic('#')} to this user; trying again, events wait"
+            )
+        else:
+            self._complain(f"is gone ({why}); trying again, events wait")
 
     def _on_publish(self, _client: Any, _userdata: Any, mid: int, reason: Any, _properties: Any) -> None:
+        if mid == self._status_mid:
+            self._status_mid = None
+            return
         with self._changed:
             self._answers[mid] = reason
-            while len(self._answers) > UNREAD_ANSWERS:  # those to "online", which nobody waits for
+            while len(self._answers) > UNREAD_ANSWERS:  # of events that were given up
                 self._answers.pop(next(iter(self._answers)))
             self._changed.notify_all()
 
-    def _complain(self, text: str) -> None:
-        """Say what is wrong once, however often it is tried again."""
-        if text and not self._complaint:
-            self.say(text)
-        self._complaint = text
+    def _complain(self, what: str) -> None:
+        """Say what is wrong once until the broker is back, however often it is tried again."""
+        if what not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
+            self._complaints.add(what)
+            self.say(f"{self._address} {what}")
+
+
+def _machine_id() -> str:
+    """Return what tells this machine from others: of systemd, with the host's name, for cards are copied."""
+    known = (path.read_text().strip() for path in MACHINE_ID if path.exists())
+    return "\0".join((next(known, ""), socket.gethostname()))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import random
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Any
 import pytest
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.sinks import mqtt, mqtt_client
 from kwspot.runtime.sinks.mqtt import MqttSink
 from kwspot.runtime.sinks.mqtt_url import MqttAddress, mqtt_address
 
@@ -90,6 +95,12 @@ class Listener:
     def status(self) -> list[bytes]:
         return [payload for topic, payload in list(self.got) if topic == "home/kitchen/status"]
 
+    def described(self) -> list[Any]:
+        """What Home Assistant was told, the newest of each topic."""
+        found = {topic: payload for topic, payload in list(self.got) if topic.startswith("homeassistant/event/")}
+        assert all(re.fullmatch(r"homeassistant/event/home_kitchen_[0-9a-f]{8}/word/config", topic) for topic in found)
+        return [json.loads(payload) for payload in found.values()]
+
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
@@ -132,8 +143,7 @@ def test_home_assistant_is_told_what_there_is(broker, listener):
     sink.put(START)
     sink.close(10)
     until(lambda: len(listener.status()) == 2)
-    (payload,) = [payload for topic, payload in listener.got if topic == "homeassistant/event/home_kitchen/word/config"]
-    told = json.loads(payload)
+    (told,) = listener.described()
     assert told["event_types"] == ["low", "high"]
     assert (told["state_topic"], told["availability_topic"]) == ("home/kitchen/detection", "home/kitchen/status")
     # Home Assistant asks for both, or rejects the message.
@@ -141,6 +151,35 @@ def test_home_assistant_is_told_what_there_is(broker, listener):
     assert told["device"]["identifiers"]
     template = "{{ {'event_type': value_json.label, 'score': value_json.score, 'at_s': value_json.at_s} | to_json }}"
     assert told["value_template"] == template
+
+
+def test_two_listeners_on_one_topic_both_stay_each_with_its_own_description(broker, listener, capsys):
+    sinks = [MqttSink(address(broker.port)) for _ in range(2)]
+    assert sinks[0].client_id != sinks[1].client_id
+    assert all(re.fullmatch(r"[0-9A-Za-z-]{1,23}", sink.client_id) for sink in sinks)
+    for sink, bundle in zip(sinks, ("tiny", "other"), strict=True):
+        sink.put({**START, "bundle": bundle})
+    time.sleep(2.5)  # in which they would have put each other out twice
+    for sink in sinks:
+        sink.put(heard(1))
+    until(lambda: all(sink.delivered == 2 for sink in sinks))
+    assert {told["device"]["model"] for told in listener.described()} == {"tiny", "other"}
+    assert len({told["unique_id"] for told in listener.described()}) == 2
+    # One leaves: the topic has a listener still.
+    sinks[0].close(10)
+    until(lambda: b"offline" in listener.status() and listener.status()[-1] == b"online")
+    sinks[1].close(10)
+    until(lambda: listener.status()[-1] == b"offline")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_description_outlives_a_restart_and_is_of_one_machine(broker, listener, monkeypatch):
+    for machine in ("one", "one", "two"):
+        monkeypatch.setattr(mqtt, "_machine_id", lambda machine=machine: machine)
+        sink = MqttSink(address(broker.port))
+        sink.put(START)
+        sink.close(10)
+    until(lambda: len(listener.described()) == 2)
 
 
 def test_without_discovery_nothing_is_told(broker, listener):
@@ -206,6 +245,146 @@ def test_the_will_says_offline_when_the_process_dies(broker, listener, tmp_path)
     until(lambda: listener.status() == [b"online", b"offline"])
 
 
+CONNACK = b"\x20\x02\x00\x00"
+
+
+class BadBroker:
+    """Says what it is given, one string of bytes for each connection; after the last it confirms whatever comes."""
+
+    def __init__(self, *answers: bytes, endless: bool = False) -> None:
+        self._answers, self._endless = list(answers), endless
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.connections = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                self.connections += 1
+                with connection, contextlib.suppress(OSError):
+                    connection.settimeout(30)
+                    connection.recv(1000)
+                    self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        if not self._answers:
+            connection.sendall(CONNACK)
+            while (packet := connection.recv(4096))[:1]:
+                # Of each PUBLISH of QoS 1 in it: header, topic, and the number to be confirmed.
+                while packet[:1] and packet[0] >> 4 == 3:
+                    length, at, shift = 0, 1, 0
+                    while True:
+                        length |= (packet[at] & 127) << shift
+                        at, shift = at + 1, shift + 7
+                        if packet[at - 1] < 128:
+                            break
+                    topic = int.from_bytes(packet[at : at + 2], "big")
+                    connection.sendall(b"\x40\x02" + packet[at + 2 + topic : at + 4 + topic])
+                    packet = packet[at + length :]
+            return
+        answer = self._answers.pop(0)
+        connection.sendall(answer)
+        while self._endless:
+            connection.sendall(answer[len(CONNACK) :] or bytes(65_536))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(4096):
+            pass
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+def message(topic: bytes, payload: bytes, kind: int = 0x30) -> bytes:
+    content = len(topic).to_bytes(2, "big") + topic + payload
+    length, header = len(content), bytes([kind])
+    while length >= 128:
+        header += bytes([length & 127 | 128])
+        length >>= 7
+    return header + bytes([length]) + content
+
+
+@pytest.mark.parametrize(
+    ("flood", "told"),
+    [
+        (b"\x30\xff\xff\xff\x7f\x00\x01a" + bytes(1 << 20), "it sends a packet of 268435455 bytes"),
+        (b"\x90\xff\xff\xff\x7f" + bytes(1 << 20), "it sends a packet of 268435455 bytes; at most 65536"),
+        (b"\x30\x80\x80\x80\x80", "it sends what is no MQTT"),
+        (message(b"home/kitchen/status", bytes(3000)), "it sends a packet of 3021 bytes; at most 2048"),
+        (message(b"t", b"\0\1" + bytes(100), 0x32), "it sends a packet 0x32"),
+        (message(b"t", b"\0\1" + bytes(100), 0x34), "it sends a packet 0x34"),
+        (b"\xc0\x00" * 5000, "it sends a packet 0xc0"),
+        (b"\x62\x02\x00\x01" * 5000, "it sends a packet 0x62"),
+        (CONNACK * 5000, "it sends a packet 0x20"),
+    ],
+)
+def test_a_broker_that_floods_is_left_and_memory_stays(flood, told, capsys, monkeypatch):
+    monkeypatch.setattr(mqtt, "RECONNECT_S", (0.05, 0.1))
+    broker = BadBroker(CONNACK + flood, endless=True)
+    before = resident_mb()
+    sink = MqttSink(address(broker.port))
+    sink.put(heard(1))
+    until(lambda: sink.delivered == 1)
+    sink.close()
+    broker.close()
+    assert resident_mb() - before < 20
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flood", [message(b"other/topic", bytes(900)), message(b"home/kitchen/status", b"offline")])
+def test_messages_that_may_come_fill_no_memory(flood, monkeypatch):
+    monkeypatch.setattr(mqtt, "RECONNECT_S", (0.05, 0.1))
+    broker = BadBroker(CONNACK + flood * 20_000)
+    before = resident_mb()
+    sink = MqttSink(address(broker.port))
+    sink.put(heard(1))
+    until(lambda: sink.delivered == 1)
+    sink.close()
+    broker.close()
+    assert resident_mb() - before < 20
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_nonsense_of_a_broker_ends_connections_and_nothing_else(version, monkeypatch, capsys):
+    monkeypatch.setattr(mqtt, "RECONNECT_S", (0.01, 0.02))
+    monkeypatch.setattr(mqtt_client, "AFTER_FAULT_S", 0.01)
+    failed: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    rng = random.Random(5)
+    kinds = (0x30, 0x31, 0x40, 0x90, 0xD0, 0xE0)
+    valid = [message(b"t", rng.randbytes(rng.randrange(40)), rng.choice(kinds)) for _ in range(60)]
+    broken = [bytes(b if rng.random() > 0.1 else rng.randrange(256) for b in packet) for packet in valid]
+    begun = CONNACK if version == "3.1.1" else b"\x20\x03\x00\x00\x00"
+    broker = BadBroker(b"", b"\x15\x03\x03\x00\x02\x02\x46", *(begun + packet for packet in valid + broken),
+                       *(rng.randbytes(rng.randrange(1, 60)) for _ in range(60)))  # fmt: skip
+    if version == "5":
+        monkeypatch.setattr(sys.modules[__name__], "CONNACK", begun)
+    sink = MqttSink(address(broker.port, f"?version={version}"))
+    sink.put(heard(1))
+    until(lambda: broker.connections > 180 and sink.delivered == 1, 90)
+    sink.close()
+    broker.close()
+    assert failed == []
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert len(told.splitlines()) < 40
+
+
+def test_a_packet_is_judged_alike_in_any_slices():
+    good = CONNACK + message(b"t", bytes(300)) + b"\xd0\x00" + b"\x90\x03\x00\x01\x00"
+    for size in (1, 2, 3, 7, len(good)):
+        guard = mqtt_client.PacketGuard()
+        for start in range(0, len(good), size):
+            guard.feed(good[start : start + size])
+        with pytest.raises(ConnectionError, match="at most 2048"):
+            guard.feed(b"\x30\x81\x20")
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates: an authority, a broker's signed by it, a stranger."""
@@ -254,7 +433,9 @@ def test_tls_with_a_certificate_and_a_login(authority, tmp_path, capsys):
         until(lambda: sink.delivered == 1)
         sink.close()
         for wrong, told in (
-            (url.replace("ca.pem", "stranger.pem"), "cannot be reached"),
+            (url.replace("ca.pem", "stranger.pem"), "no authority known here has signed its certificate (self-signed"),
+            (url.replace("127.0.0.1", "localhost"), "its certificate is another host's (Hostname mismatch"),
+            (url.replace("mqtts", "mqtt").partition("?")[0], "ends the connection"),
             (url.replace("s3c", "bad"), "check user and password"),
         ):
             # In a process of its own: paho leaves the socket of a failed handshake to the garbage collector.
@@ -297,6 +478,18 @@ def test_user_and_password_are_read_as_they_are(login, user, password):
 
 
 SECRET = "gehe1m"
+
+
+def test_tls_where_there_is_none_is_told(broker, capsys):
+    sink = MqttSink(mqtt_address(f"mqtts://127.0.0.1:{broker.port}/home/kitchen"))
+    sink.put(heard(1))
+    told = ""
+    deadline = time.monotonic() + 30
+    while "there is no TLS at port" not in told:
+        told += capsys.readouterr().err
+        assert time.monotonic() < deadline, told
+        time.sleep(0.1)
+    sink.close(0.1)
 
 
 @pytest.mark.parametrize("sign", ["/", "?", "#", "/?", "#/", "@/", ":/", "[", "[x]/", "%2/"])
