@@ -142,7 +142,7 @@ def _listen(args: argparse.Namespace, begun: Begun) -> None:
     device = device_of(args.device)
     with contextlib.suppress(Stopped), stopped_by_signals(), contextlib.ExitStack() as stack:
         if args.wyoming:
-            from kwspot.runtime.sinks.wyoming_server import WyomingServer, wyoming_address
+            from kwspot.runtime.wyoming.server import WyomingServer, wyoming_address
 
             address = wyoming_address(args.wyoming)
             outputs = stack.enter_context(opened(args, None, live=True))

@@ -1,1 +1,1 @@
-"""Where events go: JSON lines, programs, MQTT, Wyoming, the live page, saved clips, systemd."""
+"""Where events go: JSON lines, programs, MQTT, the live page, saved clips, systemd."""

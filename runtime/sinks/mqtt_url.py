@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
 
+from kwspot.runtime.address import split_host_port
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.sinks.address import split_host_port
 
 FORM = "mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC][?version=5&discovery=PREFIX&ca=FILE&cert=FILE&key=FILE]"
 PORT_OF = {"mqtt": 1883, "mqtts": 8883}

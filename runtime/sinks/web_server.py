@@ -2,12 +2,14 @@
 
 Whoever looks may see and steer; so only this page may. A request with another
 host's name (DNS rebinding) or from another origin's page is refused; the page may
-load nothing from elsewhere; requests are bounded in size, time and number.
+load nothing from elsewhere; requests are bounded in size, time and number. The page
+is one file; its charts are drawn by uPlot 1.6.32 (MIT, ``web/uPlot-LICENSE``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.server
 import io
 import ipaddress
@@ -19,13 +21,13 @@ import sys
 import threading
 import time
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
 from kwspot.runtime.errors import ConfigError, KwspotError
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
 from kwspot.runtime.sinks.web_feed import WebFeed
-from kwspot.runtime.sinks.web_page import page
 
 CONNECTIONS = 24
 REQUEST_BYTES = 16 * 1024
@@ -166,7 +168,8 @@ class _Request(http.server.BaseHTTPRequestHandler):
         saved = self.server.saved
         if path == "/":
             nonce = secrets.token_urlsafe(16)
-            self._answer(page(nonce), "text/html; charset=utf-8", policy=_policy(nonce))
+            page = _page().replace("@NONCE@", nonce)  # the only scripts and styles that the policy lets run
+            self._answer(page.encode(), "text/html; charset=utf-8", policy=_policy(nonce))
         elif path == "/stream":
             self._stream()
         elif path == "/saved":
@@ -270,6 +273,16 @@ class _Request(http.server.BaseHTTPRequestHandler):
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()
+
+
+@functools.cache
+def _page() -> str:
+    """Return the page with its charts' program and style in it."""
+    folder = files("kwspot.runtime.sinks") / "web"
+    text = (folder / "page.html").read_text(encoding="utf-8")
+    for place, name in (("@UPLOT-STYLE@", "uPlot.min.css"), ("@UPLOT-SCRIPT@", "uPlot.iife.min.js")):
+        text = text.replace(place, (folder / name).read_text(encoding="utf-8"))
+    return text
 
 
 def _policy(nonce: str) -> str:

@@ -119,7 +119,7 @@ def test_a_wyoming_stream_ends_with_its_last_word(tiny_bundle, words, end):
     from wyoming.wake import Detection
 
     from kwspot.runtime.sinks.events import EventWriter
-    from kwspot.runtime.sinks.wyoming_server import WyomingServer
+    from kwspot.runtime.wyoming.server import WyomingServer
 
     spotter = KeywordSpotter(tiny_bundle)
     sound = next(sound for sound in words if len(heard(spotter, sound, 1280)) == 1)

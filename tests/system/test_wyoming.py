@@ -25,9 +25,9 @@ from wyoming.wake import Detect, Detection, NotDetected
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.sinks import wyoming_messages, wyoming_server
 from kwspot.runtime.sinks.events import EventWriter
-from kwspot.runtime.sinks.wyoming_server import WyomingServer, wyoming_address
+from kwspot.runtime.wyoming import messages, server
+from kwspot.runtime.wyoming.server import WyomingServer, wyoming_address
 
 RATE_HZ = 16_000
 
@@ -195,7 +195,7 @@ def resident_mb() -> float:
 
 
 def test_fuzz_floods_and_half_messages_neither_stop_the_others_nor_grow_memory(running, sound, expected, monkeypatch):
-    monkeypatch.setattr(wyoming_messages, "WHOLE_WITHIN_S", 1.0)
+    monkeypatch.setattr(messages, "WHOLE_WITHIN_S", 1.0)
     rng = random.Random(7)
     good = b'{"type":"audio-chunk","data":{"rate":16000,"width":2,"channels":1},"payload_length":4}\nabcd'
     bad = [
@@ -237,7 +237,7 @@ def test_fuzz_floods_and_half_messages_neither_stop_the_others_nor_grow_memory(r
 
 
 def test_a_client_that_does_not_read_is_put_out(running, monkeypatch, sound, expected):
-    monkeypatch.setattr(wyoming_messages, "TAKES_WITHIN_S", 0.5)
+    monkeypatch.setattr(messages, "TAKES_WITHIN_S", 0.5)
     with running.connect() as mute:
         mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         before = resident_mb()
@@ -251,7 +251,7 @@ def test_a_client_that_does_not_read_is_put_out(running, monkeypatch, sound, exp
 
 
 def test_more_clients_than_there_may_be_are_told(running, monkeypatch):
-    monkeypatch.setattr(wyoming_server, "CLIENTS", 2)
+    monkeypatch.setattr(server, "CLIENTS", 2)
     first = [running.connect() for _ in range(2)]
     for connection in first:
         connection.sendall(b'{"type":"describe"}\n')

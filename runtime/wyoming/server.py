@@ -21,7 +21,7 @@ from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.sinks.events import EventWriter
-from kwspot.runtime.sinks.wyoming_messages import (
+from kwspot.runtime.wyoming.messages import (
     LINE_BYTES,
     BadMessage,
     error_message,
