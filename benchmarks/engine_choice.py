@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.engines import installed_engines, open_engine
+from kwspot.runtime.model.engines import ENGINES, installed_engines, open_engine
 
 
 def note(message: str) -> None:
@@ -34,8 +34,9 @@ def engines_to_measure(bundle: Bundle, named: Sequence[str] | None) -> list[str]
         return chosen
     chosen = []
     for name in installed_engines():
-        if name == "onnx" and "int8-onnx" not in bundle.manifest.models:
-            note(f"onnx is left out: {bundle.path} holds no int8-onnx model")
+        form = f"int8-{ENGINES[name].file_format}"
+        if form not in bundle.manifest.models:
+            note(f"{name} is left out: {bundle.path} holds no {form} model")
             continue
         try:
             open_engine(bundle, name)

@@ -23,8 +23,8 @@ from kwspot.runtime.model.bundle import (
     sha256_of,
 )
 from kwspot.runtime.model.decision_settings import DecisionSettings
-from kwspot.runtime.model.engines import LiteRtEngine
 from kwspot.runtime.model.golden import make_golden
+from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import Run
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features.quantise import quantise
 from kwspot.runtime.model.bundle import ModelFile
-from kwspot.runtime.model.engines import Engine, LiteRtEngine, OnnxEngine
+from kwspot.runtime.model.engines import Engine
+from kwspot.runtime.model.onnx_engine import OnnxEngine
+from kwspot.runtime.model.tflite_engine import LiteRtEngine
 
 MOST_ONNX_STEPS = 1
 """Of the int8 output: LiteRT and onnxruntime round the last step each in its own way."""

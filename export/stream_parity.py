@@ -13,7 +13,8 @@ from kwspot.export.tensors import describe
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.model.bundle import Manifest
 from kwspot.runtime.model.classifier import Classifier, StreamClassifier, WindowClassifier
-from kwspot.runtime.model.engines import LiteRtEngine, OnnxEngine
+from kwspot.runtime.model.onnx_engine import OnnxEngine
+from kwspot.runtime.model.tflite_engine import LiteRtEngine
 
 STREAM_MINUTES = 10
 

@@ -9,7 +9,7 @@ from typing import Any
 from kwspot.export.step import FRAMES, SCORES
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.model.bundle import MODEL_FILES, ModelFile, StatePair, TensorInfo, sha256_of
-from kwspot.runtime.model.engines import tensor_info
+from kwspot.runtime.model.tflite_engine import tensor_info
 
 
 def describe(models: Mapping[str, bytes], states: Sequence[StatePair] = ()) -> dict[str, ModelFile]:

@@ -39,9 +39,6 @@ EXTRA_OF = {
     "espeakng_loader": "synth",
     "tf2onnx": "export",
     "onnx": "export",
-    "onnxruntime": "onnx",
-    "ai_edge_litert": "litert",
-    "tflite_runtime": "tflite",
     "sounddevice": "mic",
     "scipy": "bench",
     "paho": "mqtt",
@@ -102,7 +99,10 @@ def guarded(command: Callable[[], int]) -> int:
             return _say(
                 "this is the runtime alone, as a board has it; run this command where the whole kit is installed"
             )
-        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        from kwspot.runtime.model.engines import ENGINES  # not above: help does not load numpy
+
+        extras = EXTRA_OF | {entry.package: name for name, entry in ENGINES.items()}
+        extra = extras.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
         return _say(f"{error.name} is not installed and this command needs it: pip install 'kwspot[{extra}]'")

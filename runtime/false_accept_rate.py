@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -93,3 +95,22 @@ def _two(value: float) -> str:
     ('0.25', '2.7', '37')
     """
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def evidence_line(calibration: Mapping[str, Any]) -> str:
+    """Say in one line where a bundle's thresholds come from, by the evidence in its ``bundle.json``.
+
+    >>> evidence_line({})
+    'not calibrated (kwspot calibrate chooses them on your own recordings)'
+    """
+    if not calibration:
+        return "not calibrated (kwspot calibrate chooses them on your own recordings)"
+    words, together, negatives = (calibration[key] for key in ("words", "together", "negatives"))
+    line = (
+        f"calibrated for {calibration['target_false_accepts_per_hour']:g} false accepts per hour and word; "
+        f"{together['false_accepts']} in {negatives['hours']:.2f} h together "
+        f"(< {together['upper_per_hour']:.2f} per hour at 95 %)"
+    )
+    positives = sum(word["positives"] for word in words.values())
+    missed = sum(word["missed"] for word in words.values())
+    return line if not positives else f"{line}; {missed} of {positives} words missed ({missed / positives:.1%})"

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.engines import ENGINES
 
 STDOUT = "-"
 """As the file of ``--json``: standard output, and nothing else there."""
@@ -22,9 +23,7 @@ STDOUT = "-"
 _PACKAGES = (
     "kwspot",
     "numpy",
-    "ai-edge-litert",
-    "tflite-runtime",
-    "onnxruntime",
+    *(entry.package.replace("_", "-") for entry in ENGINES.values()),
     "tensorflow",
     "tensorflow-cpu",
     "keras",

@@ -25,8 +25,8 @@ from kwspot.benchmarks.accuracy.tflite_graph import (
 )
 from kwspot.runtime.model.bundle import Bundle, ModelFile
 from kwspot.runtime.model.classifier import open_classifier
-from kwspot.runtime.model.engines import Tensor
-from kwspot.runtime.model.session import StreamSession, TfliteSession
+from kwspot.runtime.model.engines import StreamSession, Tensor
+from kwspot.runtime.model.tflite_engine import TfliteSession
 
 MOVES_ONLY = frozenset(("RESHAPE", "PAD", "STRIDED_SLICE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "SPLIT"))
 """Operators that compute nothing: in int8 they cannot lose anything."""

@@ -14,14 +14,15 @@ from kwspot.benchmarks.accuracy.scores import (
     weights_stage,
 )
 from kwspot.benchmarks.accuracy.tflite_environment import tflite_stage
+from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES
 from kwspot.benchmarks.engine_choice import engines_to_measure, note
 from kwspot.runtime.audio.recordings import DataFolder, default_part
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.engines import installed_engines
+from kwspot.runtime.model.engines import ENGINES, installed_engines
 from kwspot.runtime.progress import Progress
 
-ORDER = ("float-keras", "float-tflite", "int8-weights", "int8-litert", "int8-tflite", "int8-onnx", "stream", "events")
+ORDER = ("float-keras", "float-tflite", "int8-weights", *ENGINE_STAGES, "stream", "events")
 """Stages from training to the board."""
 
 
@@ -94,7 +95,7 @@ def _float_stages(bundle: Bundle, engines: list[str], clips: LabelledClips, prog
     if "float-tflite" not in bundle.manifest.models:
         note(f"float-tflite and int8-weights are left out: {bundle.path} holds no such model")
         return []
-    tflite_engines = [name for name in (*engines, *installed_engines()) if name != "onnx"]
+    tflite_engines = [name for name in (*engines, *installed_engines()) if ENGINES[name].file_format == "tflite"]
     if not tflite_engines:
         note("float-tflite and int8-weights are left out: they need kwspot[litert] or kwspot[tflite]")
         return []

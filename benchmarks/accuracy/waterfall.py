@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.accuracy.scores import NOTHING, LabelledClips, Stage, summary
 from kwspot.benchmarks.paired import paired_step
 from kwspot.runtime.labels import BACKGROUND_LABELS
+from kwspot.runtime.model.engines import ENGINES
 
 NOTHING_FIRED = "(nothing)"
 """What is written for a word that did not fire."""
@@ -23,7 +24,7 @@ CHANGED_KEPT = 40
 
 DET_POINTS = 101
 
-ENGINE_STAGES = ("int8-litert", "int8-tflite", "int8-onnx")
+ENGINE_STAGES = tuple(f"int8-{engine}" for engine in ENGINES)
 """All of the model in int8, in the order in which engines are chosen."""
 
 

@@ -17,8 +17,8 @@ from kwspot.benchmarks.accuracy.waterfall import accuracy_result
 from kwspot.benchmarks.engine_choice import note
 from kwspot.benchmarks.noise import aa_noise
 from kwspot.runtime.errors import EngineError
+from kwspot.runtime.false_accept_rate import evidence_line
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.calibration import evidence_line
 from kwspot.runtime.progress import Progress
 from kwspot.runtime.results import result
 from kwspot.runtime.run_folder import read_run

@@ -19,6 +19,7 @@ from kwspot.export.deploy.kit_wheel import kit_wheel, wheel_name
 from kwspot.runtime.errors import DeployError
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle, sha256_of
+from kwspot.runtime.model.engines import ENGINES
 
 FOLDER = "kwspot-pi"
 """What the archive unpacks to."""
@@ -26,8 +27,6 @@ FOLDER = "kwspot-pi"
 INSTALLER = "installer==1.1.0"
 """Pure Python, without dependencies: puts wheels into an environment on a board that has no pip."""
 
-INSTALLED_MB = {"litert": 140, "tflite": 90, "onnx": 160}
-"""Of an environment with this engine, where the wheels are not there to be counted; the kit and a bundle included."""
 
 _HERE = Path(__file__).parent
 _TOP_MB = 10
@@ -84,7 +83,7 @@ def _fill(folder: Path, bundle: Bundle, boards: Sequence[Board], *, engine: str 
         chosen, requirements = board.requirements_for(engine)
         shutil.copy(_HERE / "requirements" / requirements, folder / "requirements")
         (folder / "boards" / f"{board.name}.conf").write_text(_board_conf(board, chosen, requirements))
-        needs_mb = max(needs_mb, INSTALLED_MB[chosen])
+        needs_mb = max(needs_mb, ENGINES[chosen].installed_mb)
         if offline:
             _download(board, folder / "requirements" / requirements, folder / "wheels")
             # Not one of those to be installed.

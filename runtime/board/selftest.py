@@ -9,13 +9,8 @@ import numpy as np
 from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.engines import Engine
+from kwspot.runtime.model.engines import ENGINES, Engine
 from kwspot.runtime.model.golden import FEATURE_TOLERANCE, VERIFIER_TOLERANCE, check_golden, verifier_error
-
-SCORE_STEPS = {"litert": 1, "onnx": 1, "tflite": 16}
-"""Engine → how far its scores may be from the bundle's, in steps of the int8 output. tflite-runtime 2.14 rounds
-otherwise than the LiteRT that a bundle is made with, and on ARM otherwise than on x86-64: seen are 8 steps on x86-64
-and 10 on ARM, on a saturated square wave. The label must be the same all the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +25,7 @@ class Check:
 def run_checks(bundle: Bundle, engine: Engine) -> list[Check]:
     """Features, scores and decision of this machine against what the bundle says."""
     found = check_golden(bundle, engine)
-    most = SCORE_STEPS[engine.name]
+    most = ENGINES[engine.name].score_steps
     labels = "" if found.same_labels else ", and the labels differ"
     return [
         Check(

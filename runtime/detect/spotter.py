@@ -25,7 +25,7 @@ class KeywordSpotter:
     bundle
         From :func:`kwspot.runtime.load_bundle`.
     engine
-        ``"litert"``, ``"tflite"`` or ``"onnx"``; None takes the first that is installed.
+        As for :func:`~kwspot.runtime.model.engines.open_engine`.
     thresholds
         Word → threshold, in place of the bundle's.
     precision

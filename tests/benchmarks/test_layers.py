@@ -23,7 +23,7 @@ from kwspot.export.convert import convert
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.model.bundle import MODEL_FILES, Bundle, load_bundle, sha256_of
-from kwspot.runtime.model.engines import tensor_info
+from kwspot.runtime.model.tflite_engine import tensor_info
 from kwspot.runtime.progress import Progress
 from kwspot.runtime.run_folder import read_run
 

@@ -27,8 +27,8 @@ from kwspot.runtime.detect.operating_points import GRID, Point
 from kwspot.runtime.detect.replay import Replay, Scored, Scorer
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import BundleError, DataFolderError
+from kwspot.runtime.false_accept_rate import evidence_line
 from kwspot.runtime.model.bundle import Bundle, Manifest, load_bundle
-from kwspot.runtime.model.calibration import evidence_line
 from kwspot.runtime.model.edit import store
 
 RATE_HZ = 16_000

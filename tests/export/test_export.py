@@ -27,7 +27,7 @@ from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import main
 from kwspot.runtime.errors import BundleError, DataFolderError, ExportError, RunError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
-from kwspot.runtime.model.engines import OnnxEngine
+from kwspot.runtime.model.onnx_engine import OnnxEngine
 from kwspot.runtime.run_folder import read_run
 
 

@@ -27,9 +27,9 @@ from kwspot.runtime.errors import AudioFormatError, BundleDamagedError, EngineEr
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.bundle import Bundle, Manifest, TensorInfo, load_bundle
 from kwspot.runtime.model.classifier import StreamClassifier, WindowClassifier
-from kwspot.runtime.model.engines import Engine, LiteRtEngine, open_engine
+from kwspot.runtime.model.engines import Engine, StreamSession, Tensor, open_engine
 from kwspot.runtime.model.golden import check_golden
-from kwspot.runtime.model.session import StreamSession, Tensor
+from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import read_run
 
 RATE_HZ = 16_000

@@ -14,7 +14,7 @@ import pytest
 from kwspot.runtime.cli import main
 from kwspot.runtime.errors import BundleDamagedError, BundleVersionError, ConfigError, EngineError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
-from kwspot.runtime.model.engines import ENGINE_NAMES, open_engine
+from kwspot.runtime.model.engines import ENGINES, open_engine
 
 FILES = ["golden.npz", "model.float.tflite", "model.int8.onnx", "model.int8.tflite"]
 
@@ -161,7 +161,7 @@ def test_unknown_engine(tiny_bundle: Bundle) -> None:
         open_engine(tiny_bundle, "torch")
 
 
-@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_engine_is_not_installed(engine: str, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     package = {"litert": "ai_edge_litert", "tflite": "tflite_runtime", "onnx": "onnxruntime"}[engine]
     for module in (package, f"{package}.interpreter"):
