@@ -13,17 +13,10 @@ from kwspot.export.convert import Converted
 from kwspot.export.parity import Parity
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import whole_folder
-from kwspot.runtime.model.bundle import (
-    GOLDEN_FILE,
-    MANIFEST_FILE,
-    Bundle,
-    Manifest,
-    ModelFile,
-    load_bundle,
-    sha256_of,
-)
+from kwspot.runtime.model.bundle import GOLDEN_FILE, MANIFEST_FILE, Bundle, load_bundle, sha256_of
 from kwspot.runtime.model.decision_settings import DecisionSettings
 from kwspot.runtime.model.golden import make_golden
+from kwspot.runtime.model.manifest import Manifest, ModelFile
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import Run
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.model.bundle import Bundle, ModelFile
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.manifest import ModelFile
 
 ALIGNMENT = 16
 """Bytes; Micro reads tensors where they lie in the model."""

@@ -25,7 +25,7 @@ from kwspot.export.requantised_additions import requantise_additions
 from kwspot.export.step import FRAMES, SCORES, StepModel, step_model
 from kwspot.export.step_calibration import steps_along
 from kwspot.runtime.errors import ExportError
-from kwspot.runtime.model.bundle import MODEL_FILES, StatePair
+from kwspot.runtime.model.manifest import MODEL_FILES, StatePair
 
 ONNX_OPSET = 17
 NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "soundfile", "soxr")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features.quantise import quantise
-from kwspot.runtime.model.bundle import ModelFile
 from kwspot.runtime.model.engines import Engine
+from kwspot.runtime.model.manifest import ModelFile
 from kwspot.runtime.model.onnx_engine import OnnxEngine
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 

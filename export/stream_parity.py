@@ -11,8 +11,8 @@ from kwspot.export.convert import Converted
 from kwspot.export.parity import MOST_ONNX_STEPS, Parity
 from kwspot.export.tensors import describe
 from kwspot.runtime.errors import ExportError
-from kwspot.runtime.model.bundle import Manifest
 from kwspot.runtime.model.classifier import Classifier, StreamClassifier, WindowClassifier
+from kwspot.runtime.model.manifest import Manifest
 from kwspot.runtime.model.onnx_engine import OnnxEngine
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 

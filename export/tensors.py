@@ -8,7 +8,8 @@ from typing import Any
 
 from kwspot.export.step import FRAMES, SCORES
 from kwspot.runtime.errors import ExportError
-from kwspot.runtime.model.bundle import MODEL_FILES, ModelFile, StatePair, TensorInfo, sha256_of
+from kwspot.runtime.model.bundle import sha256_of
+from kwspot.runtime.model.manifest import MODEL_FILES, ModelFile, StatePair, TensorInfo
 from kwspot.runtime.model.tflite_engine import tensor_info
 
 

@@ -23,9 +23,10 @@ from kwspot.benchmarks.accuracy.tflite_graph import (
     paired_operators,
     read_graph,
 )
-from kwspot.runtime.model.bundle import Bundle, ModelFile
+from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import StreamSession, Tensor
+from kwspot.runtime.model.manifest import ModelFile
 from kwspot.runtime.model.tflite_engine import TfliteSession
 
 MOVES_ONLY = frozenset(("RESHAPE", "PAD", "STRIDED_SLICE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "SPLIT"))

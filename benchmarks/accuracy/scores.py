@@ -22,9 +22,10 @@ from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import UNKNOWN
-from kwspot.runtime.model.bundle import Bundle, Manifest
+from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import Engine, open_engine
+from kwspot.runtime.model.manifest import Manifest
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import read_run
 

@@ -66,8 +66,8 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
         results = classifier.push(frames)
         after_inference = clock()
         if verifier is not None:
-            verifier.hear(block)
-            results = verifier.check(results)
+            verifier.push(block)
+            results = verifier.verify(results)
         after_look = clock()
         ((frames_seen, scores),) = results
         decision.push(scores, spec.samples_in(frames_seen))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.recordings import fit_length, read_sound
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.features.mfcc import mfcc
-from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.manifest import Manifest
 
 MOST_CLIPS = 16
 """A second is 43 kB in the page."""

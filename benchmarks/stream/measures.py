@@ -17,7 +17,7 @@ from kwspot.runtime.detect.operating_points import GRID, Point, sweep
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance, Scorer
 from kwspot.runtime.false_accept_rate import interval_per_hour
 from kwspot.runtime.intervals import wilson_interval
-from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.manifest import Manifest
 
 ALL_WORDS = "all words"
 MOST_IN_NOISE = 100

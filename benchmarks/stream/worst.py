@@ -13,7 +13,7 @@ from kwspot.benchmarks.report.clips import picture_address, sound_address
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.features.mfcc import mfcc
-from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.manifest import Manifest
 
 MOST = 10
 LOWEST = 0.2

@@ -11,8 +11,8 @@ from kwspot.runtime.detect.operating_points import GRID, Point, sweep
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.false_accept_rate import CONFIDENCE, upper_per_hour
-from kwspot.runtime.model.bundle import Manifest
 from kwspot.runtime.model.decision_settings import NEVER
+from kwspot.runtime.model.manifest import Manifest
 
 LEAST_BLIND = 0.5
 """Where no positives say what a low threshold gains, none is chosen below this one."""

@@ -8,6 +8,7 @@ word fires for the refractory time, so that one utterance is one detection.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,10 +70,11 @@ class Decision:
         total, span, thresholds = self._total, self._span, self._thresholds
         np.add.reduce(self._recent, axis=0, out=total)
         if self._fired:
-            self._fired = [label for label in self._fired if total.item(label) / span >= thresholds[label]]
+            self._fired = [label for label in self._fired if not total.item(label) / span < thresholds[label]]
         best = int(total.argmax())
         score = total.item(best) / span
-        if score < thresholds[best] or best in self._fired or at_sample < self._fires_from_sample:
+        # A score that is no number, or infinite, is above nothing.
+        if not thresholds[best] <= score < math.inf or best in self._fired or at_sample < self._fires_from_sample:
             return []
         self._fired.append(best)
         self._fires_from_sample = at_sample + self._refractory_samples

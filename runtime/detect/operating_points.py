@@ -9,7 +9,7 @@ from typing import Any
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.false_accept_rate import interval_per_hour, upper_per_hour
 from kwspot.runtime.intervals import wilson_interval
-from kwspot.runtime.model.bundle import Manifest
+from kwspot.runtime.model.manifest import Manifest
 
 GRID = (*(round(0.2 + 0.01 * step, 2) for step in range(75)), *(round(0.95 + 0.0025 * step, 4) for step in range(19)))
 """Thresholds that are tried: closer towards the end, where a model that is sure of itself puts most of its scores. None

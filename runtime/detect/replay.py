@@ -19,10 +19,11 @@ from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.decision import Decision, Detection
 from kwspot.runtime.detect.scoring import Scoring
-from kwspot.runtime.model.bundle import Bundle, Manifest
+from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import Results
 from kwspot.runtime.model.decision_settings import NEVER
 from kwspot.runtime.model.engines import open_engine
+from kwspot.runtime.model.manifest import Manifest
 
 _BLOCK_S = 60
 _PHASE_STEP = 617

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.features.mfcc import StreamingMfcc
-from kwspot.runtime.model.bundle import Bundle, Manifest
+from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import Results, open_classifier
-from kwspot.runtime.model.energy_gate import Gate
+from kwspot.runtime.model.energy_gate import EnergyGate
 from kwspot.runtime.model.engines import Engine
-from kwspot.runtime.model.verifier import VerifierSession, open_verifier
+from kwspot.runtime.model.manifest import Manifest
+from kwspot.runtime.model.verifier import open_verifier
+from kwspot.runtime.model.verifier_session import VerifierSession
 
 
 def silence_after(manifest: Manifest) -> int:
@@ -33,7 +35,7 @@ class Scoring:
     Parameters
     ----------
     gate_db
-        See :class:`kwspot.runtime.model.energy_gate.Gate`; None leaves it out.
+        See :class:`kwspot.runtime.model.energy_gate.EnergyGate`; None leaves it out.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, *, gate_db: float | None = None) -> None:
@@ -42,7 +44,7 @@ class Scoring:
         # Frames are of no use before an inference, and cost less together.
         self.features = StreamingMfcc(manifest.features, group=manifest.inference_hop_frames)
         classifier = open_classifier(manifest, engine)
-        self.classifier = classifier if gate_db is None else Gate(classifier, manifest, gate_db)
+        self.classifier = classifier if gate_db is None else EnergyGate(classifier, manifest, gate_db)
         info = manifest.verifier
         self.verifier = None if info is None else VerifierSession(open_verifier(bundle), manifest, info)
 
@@ -56,11 +58,11 @@ class Scoring:
         """
         frames = self.features.push(block)
         if self.verifier is not None:
-            self.verifier.hear(block)
+            self.verifier.push(block)
         if not len(frames):
             return []
         results = self.classifier.push(frames)
-        return results if self.verifier is None else self.verifier.check(results)
+        return results if self.verifier is None else self.verifier.verify(results)
 
     def finish(self) -> Results:
         """End the stretch of sound: return the scores of the silence after it, and start anew.

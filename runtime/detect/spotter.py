@@ -32,7 +32,7 @@ class KeywordSpotter:
         ``"int8"``, or ``"float"`` to compare.
     gate_db
         No inference while all that the model would see lies below this level: see
-        :class:`kwspot.runtime.model.energy_gate.Gate`.
+        :class:`kwspot.runtime.model.energy_gate.EnergyGate`.
 
     Raises
     ------

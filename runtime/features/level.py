@@ -1,6 +1,8 @@
-"""The full scale of int16 sound: rounding to it, the level of sound in decibels of it, and that level as a bar."""
+"""The level of sound in decibels of int16's full scale, rounding to it, that level as a bar, and clipping."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,9 @@ from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 QUIETEST_DB = -60.0
 """Where a bar begins."""
+
+CLIPPED_SAMPLES, CLIPPED_RUN = 10, 3
+"""Clipped: so many samples at full scale in runs of at least so many. A loud vowel touches it now and then."""
 
 _BAR = 30
 
@@ -48,3 +53,18 @@ def bar(share: float, mark: float) -> str:
     cells = ["#" if i < round(min(1.0, max(0.0, share)) * _BAR) else " " for i in range(_BAR)]
     cells[min(_BAR - 1, round(min(1.0, max(0.0, mark)) * _BAR))] = "|"
     return f"[{''.join(cells)}]"
+
+
+def samples_at_full_scale(frames: NDArray[Any], full_scale: float = INT16_FULL_SCALE) -> int:
+    """How many samples, of frames (n, channels), are at full scale in runs of `CLIPPED_RUN` or more.
+
+    At full scale is what is a step of 16 bits below it or beyond: in the positive, int16 has no more.
+    """
+    limit = full_scale * (1 - 1 / INT16_FULL_SCALE)
+    count = 0
+    for side in (frames >= limit, frames <= -limit):
+        padded = np.pad(side, ((1, 1), (0, 0))).astype(np.int8)  # (n + 2, channels)
+        edges = np.diff(padded, axis=0).T  # (channels, n + 1): 1 where a run starts, -1 just after its end
+        lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
+        count += int(lengths[lengths >= CLIPPED_RUN].sum())
+    return count

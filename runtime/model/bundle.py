@@ -8,183 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import importlib
-import json
 import os
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, KwspotError
-from kwspot.runtime.features.normalise import Normalisation
-from kwspot.runtime.features.spec import FeatureSpec
-from kwspot.runtime.labels import BACKGROUND_LABELS
-from kwspot.runtime.model.consistency import FORMAT_VERSION, find_inconsistency
-from kwspot.runtime.model.decision_settings import DecisionSettings
+from kwspot.runtime.errors import BundleDamagedError, BundleError, BundleVersionError, ConfigError
+from kwspot.runtime.model import manifest_check
+from kwspot.runtime.model.manifest import FORMAT_VERSION, Manifest, find_inconsistency
+from kwspot.runtime.names import find_text_fault
 
 MANIFEST_FILE = "bundle.json"
 GOLDEN_FILE = "golden.npz"
 VERIFIER_FILE = "verifier.npz"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
-MODEL_FILES = {
-    "int8-tflite": "model.int8.tflite",
-    "int8-onnx": "model.int8.onnx",
-    "float-tflite": "model.float.tflite",
-}
-"""Form of the model → its file in the bundle."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """A tensor of a model: name, shape, dtype name, and for int8 its scale and zero point."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float | None = None
-    zero_point: int | None = None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TensorInfo:
-        """From the values in ``bundle.json``."""
-        return cls(**{**values, "shape": tuple(values["shape"])})
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ModelFile:
-    """One form of the model: its file, hash and tensors."""
-
-    file: str
-    sha256: str
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ModelFile:
-        """From the values in ``bundle.json``."""
-        tensors = {key: tuple(TensorInfo.from_dict(t) for t in values[key]) for key in ("inputs", "outputs")}
-        return cls(file=values["file"], sha256=values["sha256"], **tensors)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StatePair:
-    """The names of a state's two tensors: its rows in `output` are those of `input` and then the new ones, and the
-    last rows of `output` are the next `input`."""
-
-    input: str
-    output: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class VerifierInfo:
-    """How the second stage is asked and what its answer counts (:mod:`kwspot.runtime.model.verifier`).
-
-    Parameters
-    ----------
-    sha256
-        Of the weights, ``verifier.npz``.
-    trigger_score
-        The verifier is asked from this score of a word in the first stage on, 0 to 1.
-    weight
-        Share of the verifier in the geometric mean of both stages' scores, above 0 and at most 1; the first stage has
-        the rest.
-    odds
-        By how much a word is likelier among what triggers the verifier than in its training.
-    places
-        At most so many places of the window, 80 ms apart, are verified and averaged.
-    golden_scores
-        The verifier's scores of one golden sound, one for each label.
-    """
-
-    sha256: str
-    trigger_score: float
-    weight: float
-    odds: float
-    places: int
-    golden_scores: tuple[float, ...]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> VerifierInfo:
-        """Read the values of ``bundle.json``."""
-        return cls(**{**values, "golden_scores": tuple(values["golden_scores"])})
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """All that ``bundle.json`` says.
-
-    The scores of an inference depend on the last ``window_frames`` frames; it
-    runs every ``inference_hop_frames`` frames. A model of the kind ``"window"``
-    takes all of the window, (1, window_frames, C). One of the kind ``"stream"``
-    takes the new frames, (1, inference_hop_frames, 1, C), and its `states`; it
-    gives the scores and the new states. Frames come first of the inputs, scores
-    first of the outputs. Frames are normalised by ``normalisation`` before they
-    are quantised; the scores are a probability for each of ``labels``.
-    """
-
-    kind: str
-    features: FeatureSpec
-    normalisation: Normalisation
-    labels: tuple[str, ...]
-    window_frames: int
-    inference_hop_frames: int
-    decision: DecisionSettings
-    models: Mapping[str, ModelFile]
-    golden_sha256: str
-    parameters: int
-    macs: int
-    accuracy: Mapping[str, Any]
-    versions: Mapping[str, str]
-    recipe: Mapping[str, Any]
-    data_licence: str
-    states: tuple[StatePair, ...] = ()
-    calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What ``kwspot calibrate`` measured to choose the thresholds; empty where it never ran."""
-    verifier: VerifierInfo | None = None
-    format_version: int = FORMAT_VERSION
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The labels that can fire."""
-        return tuple(label for label in self.labels if label not in BACKGROUND_LABELS)
-
-    @property
-    def window_samples(self) -> int:
-        """Sound that the scores of an inference depend on."""
-        return self.features.samples_in(self.window_frames)
-
-    @property
-    def inference_hop_samples(self) -> int:
-        """Sound from one inference to the next."""
-        return self.inference_hop_frames * self.features.hop_samples
-
-    def to_json(self) -> str:
-        """The text of ``bundle.json``."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for key in ("features", "normalisation", "decision"):
-            values[key] = values[key].to_dict()
-        values["models"] = {form: dataclasses.asdict(model) for form, model in self.models.items()}
-        values["states"] = [dataclasses.asdict(pair) for pair in self.states]
-        values["verifier"] = None if self.verifier is None else dataclasses.asdict(self.verifier)
-        return json.dumps({"format_version": values.pop("format_version"), **values}, indent=1) + "\n"
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Manifest:
-        """From the values in ``bundle.json``; raises KeyError, TypeError or a KwspotError where they do not fit."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(
-            **{
-                **{key: value for key, value in values.items() if key in known},
-                "features": FeatureSpec.from_dict(values["features"]),
-                "normalisation": Normalisation.from_dict(values["normalisation"]),
-                "labels": tuple(values["labels"]),
-                "decision": DecisionSettings(**values["decision"]),
-                "models": {form: ModelFile.from_dict(model) for form, model in values["models"].items()},
-                "states": tuple(StatePair(**pair) for pair in values.get("states", ())),
-                "verifier": VerifierInfo.from_dict(info) if (info := values.get("verifier")) else None,
-            }
-        )
+MOST_FILE_BYTES = 64_000_000
+"""Of a model or an array file; the largest shipped one has 1.5 MB."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,26 +40,35 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The folder's name without ``.kws``: a bundle is called what its folder is called."""
+        """Return the folder's name without ``.kws``: a bundle is called what its folder is called."""
         return self.path.resolve().name.removesuffix(".kws")
 
     def model_bytes(self, form: str) -> bytes:
-        """The model in one of the forms of :data:`MODEL_FILES`."""
+        """Read the model in one of the forms of :data:`kwspot.runtime.model.manifest.MODEL_FILES`."""
         model = self.manifest.models.get(form)
         if model is None:
             raise BundleError(f"{self.path} holds no {form} model; it holds {', '.join(self.manifest.models)}")
-        return _verified(self.path / model.file, model.sha256)
+        return _read_verified(self.path / model.file, model.sha256)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Read each file of the bundle and nothing else in its folder: its name and its content, as its hash says."""
+        yield MANIFEST_FILE, _read_verified(self.path / MANIFEST_FILE, self.hash)
+        for form, model in self.manifest.models.items():
+            yield model.file, self.model_bytes(form)
+        yield GOLDEN_FILE, self.golden_bytes()
+        if self.manifest.verifier is not None:
+            yield VERIFIER_FILE, self.verifier_bytes()
 
     def golden_bytes(self) -> bytes:
-        """The golden vectors (see :mod:`kwspot.runtime.model.golden`)."""
-        return _verified(self.path / GOLDEN_FILE, self.manifest.golden_sha256)
+        """Read the golden vectors (see :mod:`kwspot.runtime.model.golden`)."""
+        return _read_verified(self.path / GOLDEN_FILE, self.manifest.golden_sha256)
 
     def verifier_bytes(self) -> bytes:
-        """The weights of the verifier (see :mod:`kwspot.runtime.model.verifier`)."""
+        """Read the weights of the verifier (see :mod:`kwspot.runtime.model.verifier`)."""
         info = self.manifest.verifier
         if info is None:
             raise BundleError(f"{self.path} has no verifier")
-        return _verified(self.path / VERIFIER_FILE, info.sha256)
+        return _read_verified(self.path / VERIFIER_FILE, info.sha256)
 
 
 def _python_sha256() -> Callable[[bytes], Any]:
@@ -232,15 +84,37 @@ _sha256 = _python_sha256()
 
 
 def sha256_of(content: bytes) -> str:
-    """Hash as hexadecimal digits."""
+    """Hash `content`, as hexadecimal digits."""
     return _sha256(content).hexdigest()
 
 
-def _verified(path: Path, sha256: str) -> bytes:
+def _read_file(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file of a bundle; a link, a pipe or a device would be something else than what was shared."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        content = path.read_bytes()
+        descriptor = os.open(path, flags)
     except FileNotFoundError:
         raise BundleDamagedError(f"{path} is missing from its bundle; export or copy the bundle again") from None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise BundleDamagedError(
+            f"{path} is no regular file; copy the bundle as it is, with its links followed: cp -rL"
+        ) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleDamagedError(f"{path} is no regular file; export or copy the bundle again")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(most_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most_bytes:
+        raise BundleDamagedError(f"{path} is larger than {most_bytes:,} bytes; export the bundle again")
+    return content
+
+
+def _read_verified(path: Path, sha256: str) -> bytes:
+    content = _read_file(path, MOST_FILE_BYTES)
     if sha256_of(content) != sha256:
         raise BundleDamagedError(
             f"{path} has been changed: its sha256 is not the one in {MANIFEST_FILE}; export or copy the bundle again"
@@ -249,7 +123,7 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 
 def shipped_bundles() -> list[str]:
-    """Names of the bundles that come with the kit."""
+    """Return the names of the bundles that come with the kit."""
     return sorted(path.stem for path in SHIPPED.glob("*.kws"))
 
 
@@ -268,38 +142,44 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     folder = Path(path)
     if not folder.exists() and folder.name == str(path) and (SHIPPED / f"{path}.kws").is_dir():
         folder = SHIPPED / f"{path}.kws"
-    try:
-        content = (folder / MANIFEST_FILE).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    if not (folder / MANIFEST_FILE).exists():
         shipped = ", ".join(shipped_bundles()) or "none"
         raise BundleError(
             f"{folder} is no bundle: it has no {MANIFEST_FILE}; expected a folder that 'kwspot export' wrote "
             f"or the name of one that ships with the kit ({shipped})"
-        ) from None
+        )
+    content = _read_file(folder / MANIFEST_FILE, manifest_check.MOST_BYTES)
+    bundle = Bundle(path=folder, manifest=read_manifest(content, folder), hash=sha256_of(content))
+    if fault := find_text_fault(bundle.name):
+        raise BundleError(f"{str(folder)!a} cannot be the name of a bundle: {fault}; rename the folder")
+    for _ in bundle.files():
+        pass  # each is hashed as it is read
+    return bundle
+
+
+def read_manifest(content: bytes, folder: Path) -> Manifest:
+    """Read what ``bundle.json`` of a folder says: types, ranges, and what its parts must agree on.
+
+    Raises
+    ------
+    BundleError, BundleVersionError, BundleDamagedError
+        As :func:`load_bundle`.
+    """
+    named = folder / MANIFEST_FILE
     try:
-        values = json.loads(content)
-        version = values["format_version"]
-    except (ValueError, TypeError, KeyError):
-        raise BundleError(f"{folder / MANIFEST_FILE} is not a bundle's manifest; export the bundle again") from None
-    if version != FORMAT_VERSION:
-        wrote = values.get("versions", {}).get("kwspot", "?")
+        values = manifest_check.parse_json(content)
+    except ConfigError as error:
+        raise BundleError(f"{named} is not a bundle's manifest: {error}; export the bundle again") from None
+    version = values.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise BundleVersionError(
-            f"{folder} is of bundle format {version!r}; this kwspot reads format {FORMAT_VERSION}: export it again, "
-            f"or install the version that wrote it ({wrote})"
+            f"{folder} is of bundle format {version!a:.40}; this kwspot reads format {FORMAT_VERSION}: "
+            "export it again, or install the version of kwspot that wrote it"
         )
     try:
-        manifest = Manifest.from_dict(values)
-    except (KeyError, TypeError, ValueError, AttributeError, KwspotError) as error:
-        raise BundleDamagedError(
-            f"{folder / MANIFEST_FILE}: {type(error).__name__}: {error}; export the bundle again"
-        ) from None
-    fault = find_inconsistency(manifest)
-    if fault:
-        raise BundleDamagedError(f"{folder / MANIFEST_FILE}: {fault}; export the bundle again")
-    bundle = Bundle(path=folder, manifest=manifest, hash=sha256_of(content))
-    for form in manifest.models:
-        bundle.model_bytes(form)
-    bundle.golden_bytes()
-    if manifest.verifier is not None:
-        bundle.verifier_bytes()
-    return bundle
+        manifest: Manifest = manifest_check.read_as(Manifest, values)
+    except ConfigError as error:
+        raise BundleDamagedError(f"{named}: {error}; mend it, or export the bundle again") from None
+    if fault := find_inconsistency(manifest):
+        raise BundleDamagedError(f"{named}: {fault}; mend it, or export the bundle again")
+    return manifest

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.quantise import Dequantiser
-from kwspot.runtime.model.bundle import Manifest
 from kwspot.runtime.model.engines import Engine
+from kwspot.runtime.model.manifest import Manifest
 
 Results = list[tuple[int, NDArray[np.float32]]]
 """(frames seen since the reset, scores float32 (labels,)), one for each inference."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.model.bundle import MANIFEST_FILE, Bundle, Manifest, load_bundle
+from kwspot.runtime.model.bundle import MANIFEST_FILE, Bundle, load_bundle
+from kwspot.runtime.model.manifest import Manifest
 
 
 def check_writable(bundle: Bundle, named: str | os.PathLike[str]) -> None:

@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.errors import BundleDamagedError
 from kwspot.runtime.features.mfcc import mel_filters
 from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.model.npz import ArraySpec
 
 DIMENSIONS = 96
 FIELD_SAMPLES = 12_512
@@ -50,16 +52,27 @@ _KERNELS = (
     ((1, 3), (1, 1)), ((3, 1), (1, 1)), ((1, 3), (1, 1)), ((3, 1), (2, 2)),
     ((3, 1), (1, 1)),
 )  # fmt: skip
+_CHANNELS = (24,) * 3 + (48,) * 4 + (72,) * 4 + (DIMENSIONS,) * 9
+"""What each convolution makes."""
 
 
 def samples_of(embeddings: int) -> int:
-    """Sound that so many embeddings in a row depend on."""
+    """Return how much sound so many embeddings in a row depend on."""
     return FIELD_SAMPLES + STEP_SAMPLES * (embeddings - 1)
 
 
 def further_samples_of(embeddings: int) -> int:
-    """Sound that so many more take, of which the first frame's begins before the new."""
+    """Return how much sound so many more take; that of the first frame begins before the new sound."""
     return STEP_SAMPLES * embeddings + _FRAMES.window_samples - _FRAMES.hop_samples
+
+
+def embedding_specs() -> dict[str, ArraySpec]:
+    """Return the arrays of the embedding: ``k/weight`` (time, mel, in, out), ``k/scale`` and ``k/bias`` (out,)."""
+    specs = {}
+    for k, ((kernel, _), given, made) in enumerate(zip(_KERNELS, (1, *_CHANNELS), _CHANNELS, strict=False)):
+        specs[f"{k}/weight"] = ArraySpec(("int8",), (*kernel, given, made))
+        specs[f"{k}/scale"] = specs[f"{k}/bias"] = ArraySpec(("float32",), (made,))
+    return specs
 
 
 Memory = dict[int, NDArray[np.float32]]
@@ -72,18 +85,27 @@ class SpeechEmbedding:
     Parameters
     ----------
     weights
-        ``k/weight`` int8 (time, mel, in, out), ``k/scale`` and ``k/bias`` float32 (out,), for each convolution k.
+        Those of :func:`embedding_specs`; others are passed over.
+
+    Raises
+    ------
+    BundleDamagedError
+        If one is missing or of another type or shape.
     """
 
     def __init__(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._layers = []
+        specs = embedding_specs()
+        for name, spec in specs.items():
+            if name not in weights or not spec.fits(weights[name].dtype, weights[name].shape):
+                raise BundleDamagedError(f"the verifier's embedding has no array {name}, {spec}; make the bundle again")
         for k, ((time, mel), pool) in enumerate(_KERNELS):
             kernel = weights[f"{k}/weight"].astype(np.float32) * weights[f"{k}/scale"]
             matrix = np.ascontiguousarray(kernel.reshape(-1, kernel.shape[-1]))
             self._layers.append((time, mel, matrix, weights[f"{k}/bias"].astype(np.float32), pool))
 
     def __call__(self, samples: NDArray[np.int16], memory: Memory | None = None) -> NDArray[np.float32]:
-        """Embeddings of the sound alone, or after that of the call that filled `memory`, which is changed: a step is as
+        """Embed the sound alone, or after that of the call that filled `memory`, which is changed: a step is as
         long as all that is pooled over time, so k more take but :func:`further_samples_of` k."""
         memory = {} if memory is None else memory
         x = log_mel(samples)[:, :, None]  # (frames, 32, 1)
@@ -101,7 +123,7 @@ class SpeechEmbedding:
 
 
 def log_mel(samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    """The frames that the network takes, float32 (n, 32): 2 and the decimal logarithm of the power."""
+    """Compute the frames that the network takes, float32 (n, 32): 2 and the decimal logarithm of the power."""
     sound = samples.astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(sound, _FRAMES.window_samples)[:: _FRAMES.hop_samples]
     window, filters = _front_end()
@@ -112,7 +134,7 @@ def log_mel(samples: NDArray[np.int16]) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=1)
 def _front_end() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A periodic Hann window in the middle of the FFT, float32 (512,), and the mel bands, float32 (257, 32)."""
+    """Return a periodic Hann window in the middle of the FFT, float32 (512,), and the mel bands, float32 (257, 32)."""
     window = np.zeros(_FRAMES.window_samples, np.float32)
     start = (len(window) - _HANN) // 2
     window[start : start + _HANN] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_HANN) / _HANN)

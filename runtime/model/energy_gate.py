@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.model.bundle import Manifest
 from kwspot.runtime.model.classifier import Classifier, Results
+from kwspot.runtime.model.manifest import Manifest
 
 
-class Gate:
+class EnergyGate:
     """A classifier that rests while all that the model would see is quiet.
 
     It closes when every frame that the model sees, and those of one more hop,

@@ -17,7 +17,8 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 
 from kwspot.runtime.errors import ConfigError, EngineError
-from kwspot.runtime.model.bundle import Bundle, ModelFile, TensorInfo
+from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.manifest import ModelFile, TensorInfo
 
 Tensor = NDArray[Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.errors import BundleDamagedError, EngineError
-from kwspot.runtime.model.bundle import ModelFile, TensorInfo
 from kwspot.runtime.model.engines import StreamSession, Tensor, import_library
+from kwspot.runtime.model.manifest import ModelFile, TensorInfo
 
 
 class OnnxEngine:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kwspot.runtime.audio.options import DEVICE_HELP, add_channel, channel_of, device_of
 from kwspot.runtime.errors import ConfigError, DeviceError
-from kwspot.runtime.word_names import check_speaker, check_word
+from kwspot.runtime.names import check_speaker, check_word
 
 if TYPE_CHECKING:
     from kwspot.runtime.audio.microphone import Microphone

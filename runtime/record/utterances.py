@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.features.clipping import CLIPPED_SAMPLES, samples_at_full_scale
+from kwspot.runtime.features.level import CLIPPED_SAMPLES, samples_at_full_scale
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.record.word_finder import PAUSE_MS, Word, find_word, frame_levels_db, trimmed
 

@@ -22,7 +22,8 @@ from kwspot.export.clips import clip_features
 from kwspot.export.convert import convert
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import BundleError
-from kwspot.runtime.model.bundle import MODEL_FILES, Bundle, load_bundle, sha256_of
+from kwspot.runtime.model.bundle import Bundle, load_bundle, sha256_of
+from kwspot.runtime.model.manifest import MODEL_FILES
 from kwspot.runtime.model.tflite_engine import tensor_info
 from kwspot.runtime.progress import Progress
 from kwspot.runtime.run_folder import read_run

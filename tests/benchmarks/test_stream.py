@@ -28,10 +28,20 @@ from kwspot.runtime.detect.replay import Replay, Scored, Scorer
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import BundleError, DataFolderError
 from kwspot.runtime.false_accept_rate import evidence_line
-from kwspot.runtime.model.bundle import Bundle, Manifest, load_bundle
+from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.edit import store
+from kwspot.runtime.model.manifest import Manifest
+from kwspot.runtime.model.manifest_check import read_as
 
 RATE_HZ = 16_000
+
+EVIDENCE = {
+    "target_false_accepts_per_hour": 1.0,
+    "words": {},
+    "together": {"false_accepts": 0, "upper_per_hour": 3.0},
+    "negatives": {"hours": 1.0},
+}
+"""As ``kwspot calibrate`` leaves it."""
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -202,7 +212,7 @@ def test_negatives_are_what_is_no_word(folders: Path) -> None:
 def test_evidence_is_one_line_and_old_bundles_have_none(stream_bundle: Bundle) -> None:
     values = json.loads(stream_bundle.manifest.to_json())
     del values["calibration"]
-    assert evidence_line(Manifest.from_dict(values).calibration).startswith("not calibrated")
+    assert evidence_line(read_as(Manifest, values).calibration).startswith("not calibrated")
     words = {"low": {"positives": 40, "missed": 3}, "high": {"positives": 0, "missed": 0}}
     evidence = {
         "target_false_accepts_per_hour": 0.5,
@@ -242,10 +252,10 @@ def test_a_full_disk_or_a_locked_folder_leaves_the_bundle(
 
     # Somebody else's thresholds are not overwritten unseen.
     opened = load_bundle(mine)
-    store(opened, dataclasses.replace(opened.manifest, calibration={"of": "somebody"}))
+    store(opened, dataclasses.replace(opened.manifest, calibration=EVIDENCE))
     with pytest.raises(BundleError, match="has been changed in the meantime"):
         store(opened, opened.manifest)
-    assert load_bundle(mine).manifest.calibration == {"of": "somebody"}
+    assert load_bundle(mine).manifest.calibration == EVIDENCE
 
 
 @pytest.mark.parametrize(

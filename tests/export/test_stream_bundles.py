@@ -25,10 +25,11 @@ from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import AudioFormatError, BundleDamagedError, EngineError, ExportError
 from kwspot.runtime.features.mfcc import mfcc
-from kwspot.runtime.model.bundle import Bundle, Manifest, TensorInfo, load_bundle
+from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.classifier import StreamClassifier, WindowClassifier
 from kwspot.runtime.model.engines import Engine, StreamSession, Tensor, open_engine
 from kwspot.runtime.model.golden import check_golden
+from kwspot.runtime.model.manifest import Manifest, TensorInfo
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import read_run
 

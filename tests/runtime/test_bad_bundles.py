@@ -80,16 +80,16 @@ def test_missing_manifest(bundle: Path, refused: Callable[..., str]) -> None:
     assert "is no bundle: it has no bundle.json" in refused()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"text"', "\udcff", '{"labels": []}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", '"text"', "\udcff"])
 def test_manifest_is_none(text: str, bundle: Path, refused: Callable[..., str]) -> None:
     (bundle / "bundle.json").write_text(text, errors="surrogateescape")
     assert "is not a bundle's manifest" in refused()
 
 
-@pytest.mark.parametrize("version", [0, 2, "3", None])
+@pytest.mark.parametrize("version", [0, 2, 4, True, "3", None, 3.5, [3], {"a": 3}])
 def test_other_format_version(version: object, bundle: Path, refused: Callable[..., str]) -> None:
     edit(bundle, lambda values: values.update(format_version=version))
-    assert f"is of bundle format {version!r}; this kwspot reads format 3: export it again" in refused()
+    assert f"is of bundle format {version!a}; this kwspot reads format 3: export it again" in refused()
     with pytest.raises(BundleVersionError):
         load_bundle(bundle)
 
@@ -103,25 +103,31 @@ def _set_input(key: str, value: object, form: str = "int8-tflite") -> Callable[[
     [
         (lambda values: values["labels"].append("extra"), "but 4 labels and the features need"),
         (lambda values: values["labels"].pop(), "but 2 labels and the features need"),
-        (lambda values: values.update(labels=["low", "low", "high"]), "are not two or more different ones"),
+        (lambda values: values.update(labels=["low", "low", "high"]), "are not 2 to 1000 different ones"),
         (lambda values: values.update(labels=["_silence_", "_unknown_"]), "with a word among them"),
-        (lambda values: values.update(labels=3), "TypeError"),
+        (lambda values: values.update(labels=3), "labels = 3; expected a list"),
         (lambda values: values.update(window_frames=98), "has shapes"),
         (_set_input("shape", [1, 49, 13]), "int8-tflite has shapes"),
         (_set_input("shape", [49, 12], "float-tflite"), "float-tflite has shapes"),
-        (_set_input("shape", None), "TypeError"),
+        (_set_input("shape", None), "inputs.shape = None; expected a list"),
         (_set_input("dtype", "float32"), "is float32"),
         (_set_input("scale", None), "has no scale"),
-        (_set_input("scale", -1.0), "has no scale"),
+        (_set_input("scale", -1.0), "inputs.scale = -1.0; expected a number from 1e-12"),
         (_set_input("scale", 0.5), "model.int8.tflite has tensors"),
         (_set_input("zero_point", 99), "model.int8.tflite has tensors"),
         (_set_input("name", "another"), "model.int8.tflite has tensors"),
         (lambda values: values["models"].pop("int8-tflite"), "no int8-tflite model"),
         (lambda values: values["normalisation"]["mean"].pop(), "normalisation"),
         (lambda values: values["features"].update(coefficients=10), "normalisation is for 12 coefficients"),
-        (lambda values: values["features"].update(window_ms="x"), "bundle.json"),
-        (lambda values: values["features"].update(vowels=1), "unknown feature key 'vowels'"),
-        (lambda values: values["decision"].update(default_threshold=2), "threshold default_threshold = 2"),
+        (lambda values: values["features"].update(window_ms="x"), "features.window_ms = 'x'; expected a number"),
+        (
+            lambda values: values["features"].update(vowels=1),
+            "features.vowels is an unknown key; expected ",
+        ),
+        (
+            lambda values: values["decision"].update(default_threshold=2),
+            "decision.default_threshold = 2; expected a number from 0 to 1",
+        ),
         (lambda values: values["decision"].update(patience=2), "patience"),
         (lambda values: values.update(kind="recurrent"), "kind 'recurrent' is unknown"),
         (lambda values: values.update(inference_hop_frames=0), "inference_hop_frames = 0"),

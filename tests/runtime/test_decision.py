@@ -100,3 +100,11 @@ def test_bad_settings_are_named():
         DecisionSettings(refractory_ms=float("nan"))
     with pytest.raises(ConfigError, match="this bundle hears yes, no"):
         DecisionSettings().with_thresholds({"maybe": 0.5}, LABELS)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_score_that_is_no_finite_number_fires_nothing(wrong):
+    assert run([[wrong, 0, 0, 0]] * 50) == []
+    assert run([[wrong] * 4] * 50) == []
+    assert run([SILENCE] * 5 + [[0, wrong, 0, 0]] * 5 + [YES] * 9) == [("yes", 12)]
+    assert run([YES] * 9 + [[wrong, 0, 0, 0]] * 30 + [YES] * 9) == [("yes", 2)]

@@ -11,7 +11,7 @@ from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.bundle import Bundle, load_bundle
-from kwspot.runtime.model.energy_gate import Gate
+from kwspot.runtime.model.energy_gate import EnergyGate
 
 RATE_HZ = 16_000
 
@@ -96,7 +96,7 @@ def test_it_rests_only_when_all_that_the_model_sees_is_quiet(bundle):
     manifest = bundle.manifest
     hop, window = manifest.inference_hop_frames, manifest.window_frames
     counting = _Counting()
-    gate = Gate(counting, manifest, -50.0)
+    gate = EnergyGate(counting, manifest, -50.0)
     quiet = mfcc(np.zeros(manifest.features.samples_in(hop), np.int16), manifest.features)
     hops_seen = -(-window // hop)
     for _ in range(hops_seen + 1):

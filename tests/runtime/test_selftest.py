@@ -13,6 +13,7 @@ from kwspot.runtime.board.state import peak_rss_mb, temperature_c, throttling
 from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.model.engines import open_engine
+from kwspot.runtime.model.golden import GoldenResult
 
 
 def failing(checks) -> list[str]:
@@ -23,7 +24,9 @@ def failing(checks) -> list[str]:
 def test_the_shipped_bundle_passes_and_says_what_it_uses(engine, capsys):
     assert selftest_cli.main(["commands", "--engine", engine, "--hops", "100"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[:3]] == [[name, "ok"] for name in ("features", "scores", "decision")]
+    assert [line.split()[:2] for line in lines[:4]] == [
+        [name, "ok"] for name in ("features", "scores", "stream", "decision")
+    ]
     assert lines[-1].startswith(f"passed: commands on {engine} uses ")
     assert lines[-1].endswith(" % of one core")
 
@@ -40,16 +43,18 @@ def test_other_features_are_found(tiny_bundle, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("steps", "engine", "fails"),
-    [(1, "litert", []), (2, "litert", ["scores"]), (16, "tflite", []), (17, "tflite", ["scores"])],
+    [(1, "litert", []), (2, "litert", ["scores", "stream"]), (16, "tflite", []), (17, "tflite", ["scores", "stream"])],
 )
 def test_scores_may_differ_by_the_engines_steps(tiny_bundle, monkeypatch, steps, engine, fails):
-    found = dataclasses.make_dataclass("Found", ["feature_error", "score_steps", "same_labels"])
-    monkeypatch.setattr(selftest, "check_golden", lambda bundle, engine: found(0.0, float(steps), True))
+    found = GoldenResult(0.0, float(steps), same_labels=True, stream_steps=4.0 * steps, same_times=True)
+    monkeypatch.setattr(selftest, "check_golden", lambda bundle, engine: found)
     opened = open_engine(tiny_bundle, "litert")
     opened.name = engine
     assert failing(run_checks(tiny_bundle, opened)) == fails
-    monkeypatch.setattr(selftest, "check_golden", lambda bundle, engine: found(0.0, 0.0, False))
+    found = GoldenResult(0.0, 0.0, same_labels=False, stream_steps=0.0, same_times=True)
     assert failing(run_checks(tiny_bundle, opened)) == ["scores"]
+    found = GoldenResult(0.0, 0.0, same_labels=True, stream_steps=0.0, same_times=False)
+    assert failing(run_checks(tiny_bundle, opened)) == ["stream"]
 
 
 class Deaf(Decision):

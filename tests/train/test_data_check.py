@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
 from kwspot.runtime.cli import main
-from kwspot.runtime.features.clipping import CLIPPED_SAMPLES
+from kwspot.runtime.features.level import CLIPPED_SAMPLES
 from kwspot.train.data.check import examine
 
 RATE_HZ = 16_000

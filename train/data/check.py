@@ -15,7 +15,7 @@ import numpy as np
 from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder
 from kwspot.runtime.audio.sound_file import read_frames
 from kwspot.runtime.errors import RecordingError
-from kwspot.runtime.features.clipping import CLIPPED_RUN, CLIPPED_SAMPLES, samples_at_full_scale
+from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, samples_at_full_scale
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 SILENT_BELOW_DBFS = -60.0

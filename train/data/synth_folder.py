@@ -17,7 +17,7 @@ from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.files import whole_folder
-from kwspot.runtime.word_names import check_word
+from kwspot.runtime.names import check_word
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, Voice, voices
 
 RECIPE_FILE = "synth.json"

@@ -11,7 +11,7 @@ import numpy as np
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.verifier import inferences_between_looks
+from kwspot.runtime.model.verifier_session import inferences_between_checks
 
 _MOST_SOUNDS = 1_500
 # What the first network is half sure of is looked at, whatever that costs.
@@ -36,7 +36,7 @@ def trigger_score_for(bundle: Bundle, sounds: Sequence[Path], least: float, most
     """
     manifest = bundle.manifest
     words = [manifest.labels.index(word) for word in manifest.words]
-    scorer, apart = Scorer(bundle), inferences_between_looks(manifest)
+    scorer, apart = Scorer(bundle), inferences_between_checks(manifest)
     seconds, peaks = 0.0, [np.empty(0, np.float32)]
     for path in sounds[:: -(-len(sounds) // _MOST_SOUNDS)]:
         sound = read_sound(path, scorer.rate_hz)

@@ -11,7 +11,7 @@ from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.word_names import check_word
+from kwspot.runtime.names import check_word
 from kwspot.train.config.toml_table import differences
 from kwspot.train.speech.espeak import Synthesiser
 from kwspot.train.speech.phonemes import LEAST_PHONEMES, phonemes_of

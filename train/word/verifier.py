@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import DataFolder
-from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, VerifierInfo, sha256_of
+from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, sha256_of
 from kwspot.runtime.model.edit import store
 from kwspot.runtime.model.embedding import DIMENSIONS, FIELD_SAMPLES, STEP_SAMPLES, SpeechEmbedding, samples_of
 from kwspot.runtime.model.golden import golden_verifier_scores
+from kwspot.runtime.model.manifest import VerifierInfo
 from kwspot.runtime.model.verifier import Verifier
 from kwspot.train.config.config import Config
 from kwspot.train.cores import CORES
@@ -76,8 +77,8 @@ def train_verifier(data: Path, config: Config, passes: int) -> Arrays:
     examples, label_of = _drawn(train, config, embed, passes)
     arrays = embedding | _heads(examples, label_of, len(train.labels), config.training.seed)
     samples, truth = fixed_samples(validation, config.training.seed)
-    look = Verifier(arrays, len(train.labels))
-    jobs = [functools.partial(look.look, _cut(row, look.samples, 0.0)) for row in samples]
+    verifier = Verifier(arrays, len(train.labels))
+    jobs = [functools.partial(verifier.score, _cut(row, verifier.samples, 0.0)) for row in samples]
     right = sum(said.argmax() == label for said, label in zip(in_order(jobs, CORES), truth, strict=True))
     print(f"verifier: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
     return arrays
@@ -94,10 +95,10 @@ def add_verifier(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], trigger_sco
         If the bundle has been changed since it was opened.
     """
     manifest = bundle.manifest
-    look = Verifier(arrays, len(manifest.labels))
+    verifier = Verifier(arrays, len(manifest.labels))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
-    scores = tuple(float(score) for score in golden_verifier_scores(look))
+    scores = tuple(float(score) for score in golden_verifier_scores(verifier))
     info = VerifierInfo(
         sha256=sha256_of(buffer.getvalue()),
         trigger_score=trigger_score,
