@@ -6,7 +6,8 @@
 
 The sound is a file that repeats, or noise that swells; blocks are of changing
 size. Resident memory is read every quarter of an hour of sound, and a line is
-laid through the readings after the first hour.
+laid through the readings after the first hour; less than two hours of sound say
+nothing about memory.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dic
                 at_sample = spotter.last_scores[-1][0]
         resident_kb.append(_resident_kb())
     samples = len(resident_kb) * per_reading
-    settled = resident_kb[READINGS_PER_HOUR:] if len(resident_kb) > 2 * READINGS_PER_HOUR else resident_kb
+    settled = resident_kb[READINGS_PER_HOUR:]
     return {
         "hours": hours,
         "cpu_s_per_hour": (time.process_time() - start) / hours,
@@ -85,7 +86,7 @@ def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dic
         "last_inference_at": at_sample,
         "detections": detections,
         "resident_kb": resident_kb,
-        "kb_per_hour": slope_of(settled) * READINGS_PER_HOUR,
+        "kb_per_hour": slope_of(settled) * READINGS_PER_HOUR if len(settled) >= READINGS_PER_HOUR else None,
     }
 
 
@@ -98,8 +99,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
-    if not 0.5 <= args.hours <= 10_000:
-        raise ConfigError(f"--hours {args.hours:g}; expected 0.5 to 10000: a slope needs two readings")
+    if not 0.25 <= args.hours <= 10_000:
+        raise ConfigError(f"--hours {args.hours:g}; expected 0.25 to 10000; 2 or more to say anything about memory")
     bundle = load_bundle(args.bundle)
     spotter = KeywordSpotter(bundle, engine=args.engine)
     rate_hz = bundle.manifest.features.sample_rate_hz
@@ -110,13 +111,14 @@ def main(argv: Sequence[str]) -> int:
     # The last inference may lie as far back as what does not fill one more hop.
     behind = values["samples_pushed"] - values["last_inference_at"]
     exact = exact and 0 <= behind < bundle.manifest.inference_hop_samples
-    flat = abs(values["kb_per_hour"]) <= FLAT_KB_PER_HOUR
+    slope = values["kb_per_hour"]
+    flat = slope is None or abs(slope) <= FLAT_KB_PER_HOUR
+    memory = "too short to tell" if slope is None else f"{slope:+.1f} kB per hour: {'flat' if flat else 'GROWS'}"
     print(
         f"{args.hours:g} h of sound at {values['cpu_s_per_hour']:.2f} CPU s an hour, {values['detections']} heard\n"
         f"sample clock {values['samples_seen']} of {values['samples_pushed']}, last inference {behind} samples before "
         f"the end: {'exact' if exact else 'WRONG'}\n"
-        f"memory {values['resident_kb'][0] / 1024:.1f} MB to {values['resident_kb'][-1] / 1024:.1f} MB, "
-        f"{values['kb_per_hour']:+.1f} kB per hour: {'flat' if flat else 'GROWS'}",
+        f"memory {values['resident_kb'][0] / 1024:.1f} MB to {values['resident_kb'][-1] / 1024:.1f} MB, {memory}",
         file=table_stream(args.json),
     )
     return 0 if exact and flat else 1

@@ -26,6 +26,12 @@ HEARD = ["stream", "events"]
 INT8_STAGES = ["int8-litert", "int8-onnx"]
 
 
+@pytest.fixture(scope="session")
+def tiny_bundle(exported_bundle: Bundle) -> Bundle:
+    """The bundle of `tiny_run`: the stages before and after the export are of one network."""
+    return exported_bundle
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Callable[..., Any]:
     """Runs the command and returns what it writes."""

@@ -29,6 +29,12 @@ from kwspot.runtime.progress import Progress
 from kwspot.runtime.run_folder import read_run
 
 
+@pytest.fixture(scope="session")
+def tiny_bundle(exported_bundle: Bundle) -> Bundle:
+    """The bundle of `tiny_run`: the stages before and after the export are of one network."""
+    return exported_bundle
+
+
 @pytest.fixture
 def rebundled(tmp_path: Path) -> Callable[[Bundle, dict[str, bytes]], Bundle]:
     """A copy of a bundle with other models in it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TESTS = {
-    "test_in_fixture.py": "def test(recordings): pass",
+    "test_in_fixture.py": "import pytest\n@pytest.fixture\ndef board(): pytest.skip('no board')\ndef test(board): pass",
     "test_in_test.py": "import pytest\ndef test(): pytest.skip('no microphone')",
     "test_in_module.py": "import pytest\npytest.importorskip('no_such_module')\ndef test(): pass",
 }
@@ -19,7 +19,7 @@ TESTS = {
 
 @pytest.mark.parametrize(("setting", "outcome"), [("1", "1 failed, 2 errors"), ("", "3 skipped")])
 def test_skips(tmp_path: Path, setting: str, outcome: str) -> None:
-    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    shutil.copy(Path(__file__).parents[1] / "no_skips.py", tmp_path / "conftest.py")
     for name, text in TESTS.items():
         (tmp_path / name).write_text(text)
     environment = {key: value for key, value in os.environ.items() if key != "KWSPOT_RECORDINGS"}

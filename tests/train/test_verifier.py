@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import librosa
 import numpy as np
 import pytest
-from conftest import RATE_HZ, tone_clip, write_wav
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from tones import RATE_HZ, tone_clip, write_wav
 
 from kwspot.runtime import KeywordSpotter, cli, run_folder
 from kwspot.runtime.board.selftest import run_checks

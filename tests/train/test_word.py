@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import RATE_HZ, tone_clip
 from hypothesis import given
 from hypothesis import strategies as some
+from tones import RATE_HZ, tone_clip
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder
