@@ -1,4 +1,4 @@
-"""Messages of the Wyoming protocol, to and from whoever connects: nothing that is said makes memory grow.
+"""Messages of the Wyoming protocol, to and from anybody who connects: none of them makes memory grow.
 
 A message is a line of JSON, then as many bytes of more JSON and of payload as it
 says. The ``wyoming`` package reads any amount of either; this reads up to a bound
@@ -8,6 +8,7 @@ and within a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ PAYLOAD_BYTES = 256 * 1024
 IDLE_S = 300.0
 WHOLE_WITHIN_S = 20.0
 """From the first byte of a message to its last."""
+LEAVES_WITHIN_S = 2.0
+"""For a client that is dismissed to read why, and to close."""
 TAKES_WITHIN_S = 5.0
 """A client that does not read what it is sent for so long is put out."""
 
@@ -31,7 +34,10 @@ class BadMessage(Exception):
 
 
 async def read_message(reader: asyncio.StreamReader) -> Event | None:
-    """The next message; None when the client has gone, or has been silent for `IDLE_S`.
+    """Return the next message; None when the client has gone, or has been silent for `IDLE_S`.
+
+    With :func:`asyncio.timeout`, since ``wait_for`` of Python 3.11 loses a
+    cancellation that comes together with a message.
 
     Raises
     ------
@@ -39,13 +45,15 @@ async def read_message(reader: asyncio.StreamReader) -> Event | None:
         If it is malformed, larger than the bounds, or not whole in time.
     """
     try:
-        first = await asyncio.wait_for(reader.read(1), IDLE_S)
+        async with asyncio.timeout(IDLE_S):
+            first = await reader.read(1)
     except TimeoutError:
         return None
     if not first:
         return None
     try:
-        return await asyncio.wait_for(_rest(first, reader), WHOLE_WITHIN_S)
+        async with asyncio.timeout(WHOLE_WITHIN_S):
+            return await _rest(first, reader)
     except TimeoutError:
         raise BadMessage(f"a message that is not whole after {WHOLE_WITHIN_S:g} s") from None
     except asyncio.IncompleteReadError:
@@ -71,9 +79,12 @@ async def _rest(first: bytes, reader: asyncio.StreamReader) -> Event:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
+        text = content.decode()
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half a character, written as \ud800, cannot be sent on
     except (ValueError, RecursionError):
-        raise BadMessage("a line that is no JSON") from None
+        raise BadMessage("a line that is no JSON in UTF-8") from None
     if not isinstance(value, dict):
         raise BadMessage("JSON that is no object")
     return value
@@ -87,14 +98,14 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
 
 
 def error_message(text: str) -> Eventable:
-    """What a client is told before its connection is closed."""
+    """Return what a client is told before its connection is closed."""
     from wyoming.error import Error
 
     return Error(text=f"expected a message of the Wyoming protocol; got {text}")
 
 
 def info_message(bundle: Bundle) -> Eventable:
-    """What ``describe`` is answered with: one program, one model per word."""
+    """Return what ``describe`` is answered with: one program, one model per word."""
     from importlib.metadata import version
 
     from wyoming.info import Attribution, Info, WakeModel, WakeProgram
@@ -127,4 +138,19 @@ async def send(message: Eventable, writer: asyncio.StreamWriter) -> None:
     """Send one message; a client that does not take it in time is a TimeoutError."""
     from wyoming.event import async_write_event
 
-    await asyncio.wait_for(async_write_event(message.event(), writer), TAKES_WITHIN_S)
+    async with asyncio.timeout(TAKES_WITHIN_S):
+        await async_write_event(message.event(), writer)
+
+
+async def dismiss(text: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Tell a client why its connection ends, so that it can read it.
+
+    A connection that is closed with something unread in it is reset, and what was
+    sent last is lost with it: so what the client still sends is read and dropped.
+    """
+    with contextlib.suppress(OSError, TimeoutError):
+        await send(error_message(text), writer)
+        writer.write_eof()
+        async with asyncio.timeout(LEAVES_WITHIN_S):
+            while await reader.read(LINE_BYTES):
+                pass

@@ -10,46 +10,40 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import numpy as np
-
-from kwspot.runtime.audio.sources import BLOCK_SAMPLES
+from kwspot.runtime.address import is_open_to_network, split_host_port
 from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.sinks.events import EventWriter
-from kwspot.runtime.wyoming.messages import (
-    LINE_BYTES,
-    BadMessage,
-    error_message,
-    info_message,
-    read_message,
-    send,
-)
-
-if TYPE_CHECKING:
-    from wyoming.event import Event
+from kwspot.runtime.wyoming.client import Client
+from kwspot.runtime.wyoming.messages import LINE_BYTES, BadMessage, dismiss, info_message
 
 PORT = 10400  # of wake-word services
 CLIENTS = 8
 UNREAD_BYTES = 64 * 1024
+"""2 s of sound: what a client has sent and left behind is soon heard."""
 ALIVE_EVERY_S = 0.5
+PARTS_WITHIN_S = 1.0
+DISMISSED = 16
+"""Clients that are told that there is no room; any beyond are closed without a word."""
+MOST_TOLD = 100
 NO_LINGERING = struct.pack("ii", 1, 0)  # struct linger: on, for 0 s
 KEEP_ALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 
 
 def wyoming_address(url: str) -> tuple[str, int]:
-    """Host and port of ``tcp://HOST[:PORT]``; anything else is a :class:`ConfigError`."""
+    """Read host and port of ``tcp://HOST[:PORT]``; anything else is a :class:`ConfigError`."""
+    scheme, _, place = url.partition("://")
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme != "tcp" or parts.path not in ("", "/"):
-        raise ConfigError(f"--wyoming {url}: expected tcp://HOST:PORT, as in tcp://127.0.0.1:{PORT}")
+        host, port = split_host_port(place.removesuffix("/"))
+        fault = "" if host and scheme == "tcp" else "no tcp:// and host"
+    except ValueError as error:
+        fault = str(error)
+    if fault:
+        raise ConfigError(f"--wyoming {url[:80]}: {fault}; expected tcp://HOST:PORT, as in tcp://127.0.0.1:{PORT}")
     return host, PORT if port is None else port
 
 
@@ -85,8 +79,10 @@ class WyomingServer:
         self._idle = [new_spotter()]  # made now, so that what is wrong with the bundle is told at once
         self.bundle = self._idle[0].bundle
         self.manifest = self.bundle.manifest
-        self.info = info_message(self.bundle)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.info = info_message(self.bundle)  # now, so that a missing package is told at once, too
+        self._clients: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
+        self._served = 0
+        self._told: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._stopping = False
@@ -112,7 +108,9 @@ class WyomingServer:
                 "machine and a port that is free"
             ) from None
         port = server.sockets[0].getsockname()[1]
-        source = f"wyoming tcp://{self._host}:{port}"
+        source = f"wyoming tcp://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
+        if is_open_to_network(self._host):
+            self._say("it is open to the network: whoever reaches it may send sound and get detections")
         self._events.write(
             "start",
             source=source,
@@ -122,16 +120,13 @@ class WyomingServer:
             sample_rate_hz=self.manifest.features.sample_rate_hz,
         )
         try:
-            async with server:
-                while not (self._stopping or self._stop.is_set()):
-                    self._alive()
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._stop.wait(), ALIVE_EVERY_S)
-                server.close()
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+            while not (self._stopping or self._stop.is_set()):
+                self._alive()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ALIVE_EVERY_S):
+                        await self._stop.wait()
         finally:
+            await self._part(server)
             self._loop = None
             self._events.write(
                 "stop",
@@ -143,145 +138,83 @@ class WyomingServer:
                 **self._events.losses(),
             )
 
+    async def _part(self, server: asyncio.Server) -> None:
+        """Take no more clients, and let go those that there are, however they behave."""
+        server.close()
+        clients = dict(self._clients)
+        for task, transport in clients.items():
+            transport.abort()
+            task.cancel()
+        if clients:
+            await asyncio.wait(clients, timeout=PARTS_WITHIN_S)
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
-        connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEP_ALIVE.items():
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+        if task is None or self._stopping or len(self._clients) >= CLIENTS + DISMISSED:
+            writer.transport.abort()
+            return
+        self._clients[task] = writer.transport
+        name = "{}:{}".format(*(writer.get_extra_info("peername") or ("a client that has gone", 0))[:2])
         try:
-            if len(self._tasks) > CLIENTS:
-                raise BadMessage(f"there are {CLIENTS} clients already; come back later")
-            spotter = self._idle.pop() if self._idle else self._new_spotter()
-            try:
-                await _Client(self, spotter, reader, writer).serve()
-            finally:
-                self._idle.append(spotter)
+            _bound(writer)
+            await self._serve_client(reader, writer, name)
         except BadMessage as error:
             self.refused += 1
-            with contextlib.suppress(OSError, TimeoutError):
-                await send(error_message(str(error)), writer)
+            # Without the port: a client that comes again and again is told of once.
+            self._say_once(f"{name.rpartition(':')[0]} is put out: {error}")
+            await dismiss(str(error), reader, writer)
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
+            del self._clients[task]
             if writer.transport.get_write_buffer_size():
                 # What it did not take is dropped, by the system too, which else keeps it and the client waiting.
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+                with contextlib.suppress(OSError):
+                    connection = writer.get_extra_info("socket")
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
                 writer.transport.abort()
             else:
                 writer.close()
 
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> None:
+        if self._served >= CLIENTS:
+            raise BadMessage(f"there are {CLIENTS} clients already; come back later")
+        self._served += 1
+        spotter = self._idle.pop() if self._idle else self._new_spotter()
+        try:
+            await Client(self, spotter, reader, writer, name).serve()
+        finally:
+            self._idle.append(spotter)
+            self._served -= 1
+
+    def _say(self, text: str) -> None:
+        print(f"kwspot: wyoming: {text}", file=sys.stderr, flush=True)
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(text)
+            self._say(text)
+
+    def count(self, samples: int) -> None:
+        """Count sound that was heard."""
+        self.samples += samples
+
     def heard(self, detection: WordDetection, client: str) -> None:
-        """A detection, for the totals and the other programs."""
+        """Count a detection and tell the other programs."""
         self.detections += 1
         self._events.detection(detection, client=client)
 
-
-class _Client:
-    """One connection and the stream of sound on it."""
-
-    def __init__(
-        self,
-        server: WyomingServer,
-        spotter: KeywordSpotter,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._server, self._spotter = server, spotter
-        self._reader, self._writer = reader, writer
-        host, port = writer.get_extra_info("peername")[:2]
-        self._name = f"{host}:{port}"
-        self._rate_hz = spotter.bundle.manifest.features.sample_rate_hz
-        self._names: list[str] | None = None
-        self._begin(0)
-
-    def _begin(self, timestamp_ms: int) -> None:
-        self._spotter.reset()
-        self._timestamp_ms = timestamp_ms
-        self._detected = False
-
-    async def serve(self) -> None:
-        """Answer messages until the client goes; what it has sent by then is a whole stream."""
-        try:
-            while (message := await read_message(self._reader)) is not None:
-                await self._answer(message)
-        except OSError:
-            await self._finish()
-            raise
-        await self._finish()
-
-    async def _finish(self) -> None:
-        """Hear the end of a stream: its last word is completed by the silence after it."""
-        if self._spotter.samples_seen:
-            await self._tell(self._spotter.finish())
-
-    async def _answer(self, message: Event) -> None:
-        from wyoming.info import Describe
-        from wyoming.ping import Ping, Pong
-        from wyoming.wake import NotDetected
-
-        match message.type:
-            case "audio-chunk":
-                await self._hear(message)
-            case "audio-start":
-                _check_format(message.data, self._rate_hz)
-                await self._finish()
-                timestamp = message.data.get("timestamp")
-                self._begin(timestamp if isinstance(timestamp, int) else 0)
-            case "audio-stop":
-                await self._finish()
-                if not self._detected:
-                    await send(NotDetected(), self._writer)
-                self._begin(0)
-            case "detect":
-                self._names = self._known(message.data.get("names"))
-            case kind if Describe.is_type(kind):
-                await send(self._server.info, self._writer)
-            case kind if Ping.is_type(kind):
-                await send(Pong(text=Ping.from_event(message).text), self._writer)
-            case _:
-                pass  # the protocol says: what a service does not know, it lets pass
-
-    def _known(self, names: object) -> list[str] | None:
-        """Which words the client wants; None for all."""
-        words = self._spotter.bundle.manifest.words
-        if not names:
-            return None
-        if not isinstance(names, list) or not set(map(str, names)) <= set(words):
-            raise BadMessage(f"detect {str(names)[:80]}: expected some of {', '.join(words)}")
-        return list(map(str, names))
-
-    async def _hear(self, message: Event) -> None:
-        _check_format(message.data, self._rate_hz)
-        sound = message.payload or b""
-        if len(sound) % 2:
-            raise BadMessage("a chunk that ends in the middle of a 16-bit sample")
-        samples = np.frombuffer(sound, np.dtype("<i2")).astype(np.int16, copy=False)
-        for start in range(0, len(samples), BLOCK_SAMPLES):
-            block = samples[start : start + BLOCK_SAMPLES]
-            self._server.samples += len(block)
-            await self._tell(self._spotter.push(block))
-            await asyncio.sleep(0)  # the others' turn
-
-    async def _tell(self, detections: Sequence[WordDetection]) -> None:
-        """Report those of the words that the client wants, to it and to the other programs."""
-        from wyoming.wake import Detection
-
-        wanted = [detection for detection in detections if self._names is None or detection.label in self._names]
-        for detection in wanted:
-            self._detected = True
-            self._server.heard(detection, self._name)
-        for detection in wanted:
-            at_ms = self._timestamp_ms + round(1000 * detection.at_s)
-            await send(Detection(name=detection.label, timestamp=at_ms), self._writer)
+    def unknown(self, names: Sequence[str], client: str) -> None:
+        """Say that a client asks for words that this bundle does not hold."""
+        host = client.rpartition(":")[0]
+        self._say_once(f"{host} asks for {str(list(names))[:80]}, which {self.bundle.name} does not hold")
 
 
-def _check_format(data: dict[str, Any], rate_hz: int) -> None:
-    told = tuple(data.get(name) for name in ("rate", "width", "channels"))
-    if told != (rate_hz, 2, 1):
-        raise BadMessage(f"sound of rate, width, channels {str(told)[:80]}; expected {rate_hz} Hz, 2 bytes, 1 channel")
+def _bound(writer: asyncio.StreamWriter) -> None:
+    """Bound what waits at a connection, in either direction, and notice when its client is no more."""
+    writer.transport.set_write_buffer_limits(high=UNREAD_BYTES)
+    connection = writer.get_extra_info("socket")
+    for option, value in ((socket.SO_SNDBUF, UNREAD_BYTES), (socket.SO_RCVBUF, UNREAD_BYTES), (socket.SO_KEEPALIVE, 1)):
+        connection.setsockopt(socket.SOL_SOCKET, option, value)
+    for option, value in KEEP_ALIVE.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
