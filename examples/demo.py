@@ -13,14 +13,15 @@ from pathlib import Path
 
 from stream import stream_of_clips
 
+from kwspot.runtime.child import kwspot_command
+
 WORDS = ["computer", "kettle", "lamp", "music", "window"]
 
 
 def kwspot(*arguments: object) -> str:
     """Run one command of the kit as a person would type it; returns its standard output."""
     print(f"\n\033[1m$ kwspot {' '.join(map(str, arguments))}\033[0m", flush=True)
-    command = [sys.executable, "-m", "kwspot.runtime.cli", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(kwspot_command(*map(str, arguments)), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def main(folder: Path) -> None:
@@ -38,7 +39,7 @@ def main(folder: Path) -> None:
     print(f"\n\033[1m$ kwspot listen {bundle} --stdin < {stream}\033[0m", flush=True)
     with stream.open("rb") as file:
         output = subprocess.run(
-            [sys.executable, "-m", "kwspot.runtime.cli", "listen", str(bundle), "--stdin"],
+            kwspot_command("listen", str(bundle), "--stdin"),
             stdin=file,
             stdout=subprocess.PIPE,
             text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from kwspot.runtime.child import kwspot_command
 from kwspot.runtime.errors import RunError
 
 
@@ -17,6 +18,6 @@ def kwspot(*command: str) -> None:
         If the command fails; it has said why.
     """
     print("$ kwspot " + " ".join(command), file=sys.stderr, flush=True)
-    status = subprocess.run([sys.executable, "-m", "kwspot.runtime.cli", *command], stdout=2, check=False).returncode
+    status = subprocess.run(kwspot_command(*command), stdout=2, check=False).returncode
     if status:
         raise RunError(f"'kwspot {' '.join(command)}' ended with status {status}; mend that and run this again")

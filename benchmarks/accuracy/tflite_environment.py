@@ -6,7 +6,6 @@ Run there as ``python -m kwspot.benchmarks.accuracy.tflite_environment BUNDLE FR
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy.scores import Stage, clip_scores
+from kwspot.runtime.child import run_child
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
@@ -29,19 +29,13 @@ def run_in_environment(python: str, module: str, *arguments: str) -> None:
     EngineError
         If that Python is missing, or cannot run the model.
     """
-    try:
-        done = subprocess.run([python, "-m", module, *arguments], capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise EngineError(
-            f"{python} cannot be run ({error.strerror}); expected the Python of an environment with "
+    run_child(
+        [python, "-m", module, *arguments],
+        lambda said: EngineError(
+            f"{python} could not run the model in tflite-runtime: {said}; expected the Python of an environment with "
             "kwspot[tflite]: make one, or leave --tflite-python out"
-        ) from None
-    if done.returncode:
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise EngineError(
-            f"{python} could not run the model in tflite-runtime: {last_line}; "
-            "expected an environment with kwspot[tflite]"
-        )
+        ),
+    )
 
 
 def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> Stage:

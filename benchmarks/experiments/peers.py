@@ -28,6 +28,7 @@ import numpy as np
 
 from kwspot.benchmarks.engine_choice import note
 from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
+from kwspot.runtime.child import run_child
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, EngineError
 from kwspot.runtime.model.bundle import load_bundle
@@ -148,10 +149,12 @@ def environment(name: str, folder: Path) -> str:
             [sys.executable, "-m", "venv", "--clear", str(folder / name)],
             [str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[name]],
         ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise EngineError(f"{name} cannot be installed: {last}; leave it out with --only, or see to it by hand")
+            run_child(
+                command,
+                lambda said: EngineError(
+                    f"{name} cannot be installed: {said}; leave it out with --only, or see to it by hand"
+                ),
+            )
         (folder / name / "ready").touch()
     return str(python)
 

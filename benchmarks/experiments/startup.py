@@ -17,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from kwspot.benchmarks.engine_choice import engines_to_measure
+from kwspot.runtime.child import last_words, run_child
 from kwspot.runtime.cli import COMMANDS, guarded
 from kwspot.runtime.errors import ConfigError, EngineError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
@@ -34,10 +36,8 @@ READY_CPU_S, READY_MB = 0.3, 45
 
 def _help_s(command: Sequence[str]) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    passed_s = time.perf_counter() - start
-    _check(command, done.returncode, done.stderr)
-    return passed_s
+    run_child(command, partial(_failure, command))
+    return time.perf_counter() - start
 
 
 class Ready(NamedTuple):
@@ -67,16 +67,15 @@ def _ready(command: Sequence[str]) -> Ready:
         passed_s = time.perf_counter() - start
         cpu_s, peak_mb = _used(process.pid) if first else (0.0, 0.0)
         _, said = process.communicate()
-    _check(command, process.returncode, said)
+    if process.returncode:
+        raise _failure(command, last_words(said, process.returncode))
     if '"start"' not in first:
         raise EngineError(f"'{' '.join(command)}' began with {first!r}; expected a start event: look at its output")
     return Ready(passed_s, cpu_s, peak_mb)
 
 
-def _check(command: Sequence[str], status: int, said: str) -> None:
-    if status:
-        last_line = (said.strip().splitlines() or ["it said nothing"])[-1]
-        raise EngineError(f"'{' '.join(command)}' ended with status {status}: {last_line}")
+def _failure(command: Sequence[str], said: str) -> EngineError:
+    return EngineError(f"'{' '.join(command)}' failed: {said}")
 
 
 def _title(words: Sequence[str], bundle: Bundle) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -71,11 +71,12 @@ def _measure(bundle: Bundle, engine: str, precision: str, sound_file: Path, hops
     command = [sys.executable, "-m", "kwspot.benchmarks.latency.worker"]
     command += [str(bundle.path), engine, precision, str(sound_file), str(hops)]
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env={**os.environ, **one_thread}, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise EngineError(f"measuring {engine} ({precision}) ended with status {done.returncode}: {last_line}")
-    values: dict[str, Any] = json.loads(done.stdout)
+    output = run_child(
+        command,
+        lambda said: EngineError(f"{engine} ({precision}) cannot be measured: {said}"),
+        environment={**os.environ, **one_thread},
+    )
+    values: dict[str, Any] = json.loads(output)
     return values
 
 

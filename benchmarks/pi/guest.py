@@ -14,6 +14,7 @@ from pathlib import Path
 from kwspot.benchmarks.pi.cores import Core
 from kwspot.benchmarks.pi.emulator import EmulatedBoard, require
 from kwspot.benchmarks.pi.userland import PYTHON_OF
+from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import DeployError
 from kwspot.runtime.files import whole_folder
 
@@ -74,12 +75,15 @@ class Guest:
                 OPENBLAS_NUM_THREADS="1",
             )
             environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if done.returncode or not report.exists():
-                said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise DeployError(
-                    f"counting on the emulated {self._board.core.board} ended with status {done.returncode}: {said}; "
+
+            def failure(said: str) -> DeployError:
+                return DeployError(
+                    f"counting on the emulated {self._board.core.board} failed: {said}; "
                     "the plugin needs QEMU 4.2 to 8, as in Debian 12's qemu-user"
                 )
+
+            run_child(command, failure, environment=environment)
+            if not report.exists():
+                raise failure("the plugin wrote no report")
             rows = [line.split() for line in report.read_text().splitlines()]
         return {int(region): (int(calls), int(instructions)) for region, calls, instructions in rows}

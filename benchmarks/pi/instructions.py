@@ -7,14 +7,13 @@ not time: a vector instruction counts as one, caches and the pipeline are not se
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from kwspot.benchmarks.pi.cores import core_of
 from kwspot.benchmarks.pi.guest import Counts, Guest, unpack_archive
+from kwspot.runtime.child import kwspot_command, run_child
 from kwspot.runtime.errors import DeployError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.golden import synthetic_sound
@@ -42,11 +41,8 @@ def write_sound(bundle: Bundle, folder: Path) -> Path:
 def deployed(bundle: Bundle, target: str, engine: str, folder: Path) -> Path:
     """The folder for PYTHONPATH of a deployed bundle, by ``kwspot deploy``; the bundle lies beside it."""
     archive = folder / f"{target}-{engine}.tar.gz"
-    command = [sys.executable, "-m", "kwspot.runtime.cli", "deploy", str(bundle.path), "--to", str(archive)]
-    command += ["--target", target, "--engine", engine, "--offline"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeployError(done.stderr.strip().splitlines()[-1].removeprefix("kwspot: "))
+    where = ("--to", str(archive), "--target", target)
+    run_child(kwspot_command("deploy", str(bundle.path), *where, "--engine", engine, "--offline"), DeployError)
     return unpack_archive(archive, folder / f"{target}-{engine}")
 
 

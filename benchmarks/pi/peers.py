@@ -6,12 +6,12 @@ folder of a deployed bundle.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 from kwspot.benchmarks.pi.guest import unpack_wheels
 from kwspot.benchmarks.pi.userland import PYTHON_OF
+from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import DeployError
 
 REQUIREMENTS = {
@@ -37,9 +37,9 @@ def peer_site(name: str, release: str, work: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command += ["--python-version", PYTHON_OF[release], *_PLATFORMS, "--platform=manylinux2014_aarch64"]
         command += ["--dest", str(wheels), *REQUIREMENTS[name]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            raise DeployError(f"{name} cannot be downloaded: {last}; check the network and pip's configuration")
+        run_child(
+            command,
+            lambda said: DeployError(f"{name} cannot be downloaded: {said}; check the network and pip's configuration"),
+        )
         unpack_wheels(sorted(wheels.glob("*.whl")), site)
     return site

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 from kwspot.benchmarks.pi.cores import core_of
 from kwspot.benchmarks.pi.emulator import EmulatedBoard
+from kwspot.runtime.child import kwspot_command, last_words, run_child
 from kwspot.runtime.errors import DeployError
 
 _SYSTEM_NUMPY = ("python3-numpy", "python3-cffi")
@@ -50,12 +50,7 @@ class Outcome:
 
 def kwspot(*words: str) -> str:
     """What a command of the kit says on this machine's standard output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kwspot.runtime.cli", *words], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise DeployError(f"'kwspot {' '.join(words)}' failed: {_last_line(done.stderr)}")
-    return done.stdout
+    return run_child(kwspot_command(*words), lambda said: DeployError(f"'kwspot {' '.join(words)}' failed: {said}"))
 
 
 def events_of(said: str) -> list[dict[str, Any]]:
@@ -91,11 +86,7 @@ def _on(board: EmulatedBoard, *command: str) -> subprocess.CompletedProcess[str]
     done = board.run(command)
     if done.returncode:
         raise DeployError(
-            f"'{' '.join(command)}' on the emulated {board.core.board} ended with status {done.returncode}: "
-            f"{_last_line(done.stderr or done.stdout)}"
+            f"'{' '.join(command)}' on the emulated {board.core.board} failed: "
+            f"{last_words(done.stderr or done.stdout, done.returncode)}"
         )
     return done
-
-
-def _last_line(said: str) -> str:
-    return (said.strip().splitlines() or ["it said nothing"])[-1]

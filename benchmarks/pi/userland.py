@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import DeployError
 from kwspot.runtime.files import whole_folder
 
@@ -66,11 +67,11 @@ def make_userland(folder: Path, *, release: str, architecture: str, packages: Se
 
 
 def _run(command: Sequence[str], *, doing: str, **environment: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise DeployError(f"{doing} failed: {last}; check the network and run 'apt-get update'")
-    return done.stdout
+    return run_child(
+        command,
+        lambda said: DeployError(f"{doing} failed: {said}; check the network and run 'apt-get update'"),
+        environment={**os.environ, **environment},
+    )
 
 
 def _mirror() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.features.quantise import dequantise
 from kwspot.runtime.model.bundle import Bundle
@@ -161,11 +161,14 @@ def onnx_of(tflite: Path, folder: Path) -> Path:
         If tf2onnx cannot convert it.
     """
     target = folder / "model.onnx"
+
+    def failure(said: str) -> ModelFileError:
+        return ModelFileError(f"tf2onnx cannot convert {tflite}: {said}; give the .onnx itself with --onnx FILE")
+
     command = [sys.executable, "-P", "-m", "tf2onnx.convert", "--opset", "17", "--tflite", str(tflite.resolve())]
-    done = subprocess.run([*command, "--output", str(target)], capture_output=True, text=True, check=False, cwd=folder)
-    if done.returncode or not target.is_file():
-        last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ModelFileError(f"tf2onnx cannot convert {tflite}: {last_line}; give the .onnx itself with --onnx FILE")
+    run_child([*command, "--output", str(target)], failure, folder=folder)
+    if not target.is_file():
+        raise failure("it wrote no file")
     return target
 
 

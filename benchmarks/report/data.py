@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from kwspot.benchmarks.accuracy.stages import all_stages
 from kwspot.benchmarks.accuracy.waterfall import accuracy_result
 from kwspot.benchmarks.engine_choice import note
 from kwspot.benchmarks.noise import aa_noise
+from kwspot.runtime.child import kwspot_command, run_child
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.false_accept_rate import evidence_line
 from kwspot.runtime.model.bundle import Bundle
@@ -89,17 +88,12 @@ def measure_bundle(
 
 def measured_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
     """``runs`` of ``kwspot bench latency``, measured twice, and the ``noise`` between the two."""
-    command = [sys.executable, "-m", "kwspot.runtime.cli", "bench", "latency", str(bundle.path), "--float"]
+    command = kwspot_command("bench", "latency", str(bundle.path), "--float", "--hops", str(hops))
     rounds = []
     with tempfile.TemporaryDirectory(prefix="kwspot-report-") as name:
         target = Path(name) / "latency.json"
         for _ in range(2):
-            done = subprocess.run(
-                [*command, "--hops", str(hops), "--json", str(target)], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                last_line = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                raise EngineError(last_line.removeprefix("kwspot: "))
+            run_child([*command, "--json", str(target)], EngineError)
             rounds.append(json.loads(target.read_text())["runs"])
     return {"runs": rounds[0], "again": rounds[1], "noise": aa_noise(*rounds)}
 

@@ -143,14 +143,18 @@ def test_learning_curves_are_read_and_drawn(tmp_path: Path) -> None:
     from kwspot.benchmarks.report.data import learning_curves
     from kwspot.runtime.errors import RunError
 
+    for name in ("config.toml", "model.keras", "metrics.json"):
+        (tmp_path / name).touch()
     history = tmp_path / "history.csv"
-    history.write_text("epoch,loss,accuracy,val_loss,val_accuracy,seconds\n1,1.0,0.5,0.9,0.6,3\n2,0.5,0.8,0.4,0.9,3\n")
+    history.write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy,clips_per_s,seconds\n1,1.0,0.5,0.9,0.6,9,3\n2,0.5,0.8,0.4,0.9,9,3\n"
+    )
     curves = learning_curves(tmp_path)
     assert curves["val_accuracy"] == [0.6, 0.9]
     assert learning_chart("curves", curves).count("<svg") == 1
     for text in ("epoch,loss\n1,2\n", "epoch,loss,accuracy,val_loss,val_accuracy\n"):
         history.write_text(text)
-        with pytest.raises(RunError, match=r"history\.csv (is no history|has no epoch)"):
+        with pytest.raises(RunError, match=r"history\.csv (does not fit|has no epoch)"):
             learning_curves(tmp_path)
 
 

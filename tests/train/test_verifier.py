@@ -18,7 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from tones import RATE_HZ, tone_clip, write_wav
 
+from kwspot.benchmarks.accuracy.deployed_stages import deployed_stages
+from kwspot.benchmarks.accuracy.scores import LabelledClips
 from kwspot.runtime import KeywordSpotter, cli, run_folder
+from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.detect.scoring import Scoring
@@ -250,6 +253,23 @@ def test_calibration_and_benchmarks_see_the_scores_that_listening_sees(twice: Bu
     spotter.push(sound)
     scored = Scorer(twice, "litert").push(sound)
     np.testing.assert_array_equal(scored.scores, [scores for _, scores in spotter.last_scores])
+
+
+def test_a_benchmark_scores_what_is_deployed(twice: Bundle, tone_folder: Path) -> None:
+    clips = DataFolder(tone_folder).clips("test")[::7]
+    labels = twice.manifest.labels
+    truth = np.array([labels.index(clip.word) for clip in clips])
+    stream, events = deployed_stages(twice, "litert", LabelledClips(clips, truth, np.empty(0, np.float32)))
+    words = [labels.index(word) for word in twice.manifest.words]
+    spotter, fired = KeywordSpotter(twice, engine="litert"), []
+    for number, clip in enumerate(clips):
+        sound = fit_length(read_sound(clip.path, RATE_HZ), twice.manifest.window_samples)
+        spotter.reset()
+        found = spotter.push(np.pad(sound, (number * 617 % twice.manifest.inference_hop_samples, 0))) + spotter.finish()
+        fired.append({np.float32(detection.score) for detection in found} or {np.float32(0)})
+    assert all(score in scores for score, scores in zip(events.score, fired, strict=True))
+    # What the first stage does not suspect, the verifier sets to exactly 0.
+    assert 0 < sum(scores[words].max() == 0 for scores in stream.scores) < len(clips)
 
 
 def test_the_selftest_looks_twice(twice: Bundle, stream_bundle: Bundle, weights: dict[str, np.ndarray]) -> None:
