@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from kwspot.runtime.features.quantise import dequantise
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import open_engine
+from kwspot.runtime.model.onnx_engine import OnnxEngine
 
 WARM_UP, LEAST_RUNS, REPEATS = 10, 10, 5
 """Of MLPerf Tiny's performance mode: inferences before the clock starts, the least that are timed, and how often."""
@@ -29,7 +31,7 @@ class ModelFileError(EngineError):
 
 @dataclass(frozen=True)
 class Entry:
-    """What a model takes or gives: shape without unknown sizes, dtype, and for int8 scale and zero point."""
+    """What a model takes or gives: shape (empty where any is taken), dtype, and for int8 scale and zero point."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -62,11 +64,11 @@ class LiteRtModel:
             raise ModelFileError(f"{path} is no TFLite model ({error}); expected a .tflite") from None
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         _one_of_each(path, len(inputs), len(outputs))
-        signature = [int(size) for size in inputs[0]["shape_signature"]]
-        _fixed(path, signature)
-        self._interpreter.allocate_tensors()
+        shape = _shape_of_one_clip(path, [int(size) for size in inputs[0]["shape_signature"]])
         self._given, self._said = inputs[0]["index"], outputs[0]["index"]
-        self.entry, self.leaving = _tflite_entry(inputs[0]), _tflite_entry(outputs[0])
+        self._interpreter.resize_tensor_input(self._given, shape)
+        self._interpreter.allocate_tensors()
+        self.entry, self.leaving = _tflite_entry(inputs[0], shape), _tflite_entry(outputs[0], ())
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run once."""
@@ -81,24 +83,19 @@ class OnnxModel:
     engine = "onnx"
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.qdqisint8allowed", "1")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = OnnxEngine.open_session(path.read_bytes())
+        except EngineError:
+            raise
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise ModelFileError(f"{path} is no ONNX model ({error}); expected an .onnx") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         _one_of_each(path, len(inputs), len(outputs))
-        _fixed(path, list(inputs[0].shape))
+        shape = _shape_of_one_clip(path, inputs[0].shape)
         self._given = inputs[0].name
         # An ONNX graph keeps the scale of its input in a node, and files of features need none.
-        self.entry, self.leaving = (
-            Entry(tuple(t.shape), _onnx_dtype(path, t.type), None, None) for t in (inputs[0], outputs[0])
-        )
+        self.entry = Entry(shape, _onnx_dtype(path, inputs[0].type), None, None)
+        self.leaving = Entry((), _onnx_dtype(path, outputs[0].type), None, None)
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
         """Run once."""
@@ -114,7 +111,7 @@ class StreamModel:
         self._classifier = open_classifier(manifest, open_engine(bundle, engine))
         real = np.dtype(np.float32)
         self.entry = Entry((manifest.window_frames, manifest.features.coefficients), real, None, None)
-        self.leaving = Entry((len(manifest.labels),), real, None, None)
+        self.leaving = Entry((), real, None, None)
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
         """Hear one clip."""
@@ -129,19 +126,27 @@ def _one_of_each(path: Path, inputs: int, outputs: int) -> None:
         )
 
 
-def _fixed(path: Path, shape: list[Any]) -> None:
-    # A batch of any size is one of one clip here; any other size that is open has no meaning.
-    if any(not isinstance(size, int) or size < 1 for size in shape):
+def _shape_of_one_clip(path: Path, shape: Sequence[Any]) -> tuple[int, ...]:
+    """Return the shape of a model's input for one clip: a batch of any size, the first axis, is one of 1.
+
+    Raises
+    ------
+    ModelFileError
+        If another size is open.
+    """
+    fixed = [isinstance(size, int) and size >= 1 for size in shape]
+    if not shape or not all(fixed[1:]):
         raise ModelFileError(
-            f"{path} takes features of the dynamic shape {shape}; expected a fixed one: convert it with a batch of 1"
+            f"{path} takes features of the dynamic shape {list(shape)}; expected one that is open in the batch alone, "
+            "its first size: convert it with the other sizes fixed"
         )
+    return (shape[0] if fixed[0] else 1, *shape[1:])
 
 
-def _tflite_entry(details: dict[str, Any]) -> Entry:
+def _tflite_entry(details: dict[str, Any], shape: tuple[int, ...]) -> Entry:
     scale, zero_point = details["quantization"]
     dtype = np.dtype(details["dtype"])
     quantised = dtype == np.int8 and scale
-    shape = tuple(int(size) for size in details["shape"])
     return Entry(shape, dtype, float(scale) if quantised else None, int(zero_point) if quantised else None)
 
 

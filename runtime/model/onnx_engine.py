@@ -22,8 +22,10 @@ class OnnxEngine:
     def load_library(cls) -> ModuleType:
         return import_library(cls.name, "onnxruntime")
 
-    def __init__(self, model: bytes, expected: ModelFile) -> None:
-        onnxruntime = self.load_library()
+    @classmethod
+    def open_session(cls, model: bytes) -> Any:
+        """Return onnxruntime's session of a model: one thread, all in integers."""
+        onnxruntime = cls.load_library()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -31,8 +33,11 @@ class OnnxEngine:
         # quicker, but a sum that falls between two steps is then rounded otherwise than in LiteRT, about once in 300
         # clips of a deep net. With this, its default on ARM, all is in integers and the scores are the same.
         options.add_session_config_entry("session.qdqisint8allowed", "1")
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __init__(self, model: bytes, expected: ModelFile) -> None:
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = self.open_session(model)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             raise EngineError(f"onnx cannot load {expected.file}: {error}; export the bundle again") from error
         self.inputs, self.outputs = expected.inputs, expected.outputs

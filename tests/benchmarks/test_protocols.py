@@ -23,9 +23,12 @@ from kwspot.runtime.model.bundle import Bundle
 CLASSES = 12
 
 
-@pytest.fixture(scope="session")
-def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in of MLPerf Tiny's reference: int8 in, 49×10×1, int8 out, 12 classes; with random weights."""
+@pytest.fixture(scope="session", params=[1, None], ids=["a batch of 1", "any batch"])
+def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in of MLPerf Tiny's reference: int8 in, 49×10×1, int8 out, 12 classes; with random weights.
+
+    The reference itself takes a batch of any size.
+    """
     import tensorflow as tf
 
     from kwspot.train.backend import keras
@@ -34,7 +37,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input(batch_shape=(1, 49, 10, 1)),
+            keras.Input(batch_shape=(request.param, 49, 10, 1)),
             layers.Conv2D(8, (10, 4), strides=2, activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(CLASSES, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0), activation="softmax"),
