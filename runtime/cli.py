@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from kwspot.runtime.standard_streams import repair, say
 
 COMMANDS = {
     "data": ("kwspot.train.data.cli", "download, check or synthesise recordings"),
@@ -59,12 +62,13 @@ def _usage() -> str:
 
 
 def _say(message: str) -> int:
-    print(f"kwspot: {message}", file=sys.stderr)
+    say(message)
     return EXIT_MISTAKE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 2 the user's mistake, 130 Ctrl-C)."""
+    repair()
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(_usage())
@@ -75,12 +79,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kwspot {version('kwspot')}")
         return EXIT_DONE
     if args[0] not in COMMANDS:
-        return _say(f"no command {args[0]!r}; expected one of {', '.join(COMMANDS)}. See kwspot --help")
+        return _say(f"no command {args[0]!r}; {expected(args[0], COMMANDS)}: see kwspot --help")
 
     def command() -> int:
         return int(importlib.import_module(COMMANDS[args[0]][0]).main(args[1:]))
 
     return guarded(command)
+
+
+def expected(typed: str, known: Iterable[str]) -> str:
+    """Return what was meant, if one of `known` is near, or else all of them.
+
+    >>> expected("listn", ["listen", "train"])
+    'did you mean listen?'
+    >>> expected("xyz", ["listen", "train"])
+    'expected one of listen, train'
+    """
+    known = list(known)
+    near = difflib.get_close_matches(typed, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -92,7 +109,7 @@ def guarded(command: Callable[[], int]) -> int:
     except KwspotError as error:
         return _say(str(error))
     except KeyboardInterrupt:
-        print("kwspot: interrupted", file=sys.stderr)
+        say("interrupted")
         return EXIT_INTERRUPTED
     except ModuleNotFoundError as error:
         if error.name in BIG_ROOMS:

@@ -11,6 +11,7 @@ import time
 from typing import Protocol
 
 from kwspot.runtime.audio.devices import need_sounddevice
+from kwspot.runtime.errors import DeviceError
 
 QUEUE_BYTES = 400_000
 """Of the queue, as the kernel counts: it adds about 700 bytes to a packet and rounds up to powers of two, so that
@@ -50,13 +51,25 @@ class CaptureProcess:
     """A process that holds a microphone."""
 
     def __init__(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> None:
-        need_sounddevice()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        try:
+            need_sounddevice()
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                self._process = self._start(theirs, device, rate_hz, channel)
+        except OSError as error:
+            raise DeviceError(
+                f"the process that holds the microphone cannot be started ({error.strerror}); expected a free file "
+                "descriptor, process and memory: end what is not needed, or raise the limits (ulimit -a)"
+            ) from error
+
+    def _start(
+        self, theirs: socket.socket, device: str | int | None, rate_hz: int, channel: int | str | None
+    ) -> subprocess.Popen[bytes]:
+        try:
             # The kernel doubles what is asked for.
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES // 2)
             request = json.dumps({"device": device, "rate_hz": rate_hz, "channel": channel})
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "kwspot.runtime.audio.capture", str(theirs.fileno()), request],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -64,6 +77,9 @@ class CaptureProcess:
                 # ALSA talks there about devices that nobody asked for. What matters comes as a packet.
                 stderr=subprocess.DEVNULL,
             )
+        except OSError:
+            self._socket.close()
+            raise
 
     def receive(self, timeout_s: float) -> bytes | None:
         self._socket.settimeout(timeout_s)

@@ -14,7 +14,7 @@ from kwspot.runtime.audio.capture import BLOCK, FAILED, FINISHED, HEADER, OPENED
 from kwspot.runtime.audio.capture_link import CaptureLink, CaptureProcesses, Captures
 from kwspot.runtime.audio.gaps import LostAudio
 from kwspot.runtime.audio.resample import StreamResampler
-from kwspot.runtime.audio.sources import BLOCK_SAMPLES, DeviceBack, DeviceLost, Gap, SourceEvent
+from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap, SourceEvent
 from kwspot.runtime.errors import DeviceError
 
 SILENT_AFTER_S = 3.0
@@ -190,7 +190,10 @@ class Microphone:
 
     def _open_again(self) -> bytes | None:
         """One attempt; its first block, which alone shows that the device is back."""
-        self._link = self._captures.open(self._device, self._rate_hz, self._channel)
+        try:
+            self._link = self._captures.open(self._device, self._rate_hz, self._channel)
+        except DeviceError:  # no descriptor or process is left: try again later
+            return None
         packet = self._receive(OPENS_WITHIN_S)
         if packet is not None:
             try:
@@ -222,11 +225,12 @@ def _why_lost(packet: bytes | None) -> str:
 
 def microphone_blocks(
     device: str | int | None = None, *, rate_hz: int = 16_000, channel: int | str | None = None
-) -> Iterator[NDArray[np.int16]]:
-    """Blocks from a microphone, int16 (n,), for ever.
+) -> Iterator[NDArray[np.int16] | Gap]:
+    """Yield blocks from a microphone, int16 (n,), for ever, and a :class:`Gap` in the place of sound that was lost.
 
-    Sound that was lost is replaced by as many zeros, so that the sample clock
-    stays right, with a warning that says how much.
+    :meth:`kwspot.runtime.KeywordSpotter.push` takes both, so that its sample clock
+    stays right and an outage, however long, costs no work. A warning says how much
+    was lost.
 
     Raises
     ------
@@ -235,14 +239,12 @@ def microphone_blocks(
     """
     with Microphone(device, rate_hz=rate_hz, channel=channel) as microphone:
         for item in microphone:
-            if isinstance(item, np.ndarray):
-                yield item
-            elif isinstance(item, Gap):
+            if isinstance(item, Gap):
                 warnings.warn(
-                    f"{item.lost_samples} samples from the microphone were lost ({item.cause}) and are replaced by "
-                    "zeros: the loop is too slow for this machine, or the microphone went away",
+                    f"{item.lost_samples} samples from the microphone were lost ({item.cause}): the loop is too slow "
+                    "for this machine, or the microphone went away",
                     RuntimeWarning,
                     stacklevel=2,
                 )
-                for start in range(0, item.lost_samples, BLOCK_SAMPLES):
-                    yield np.zeros(min(BLOCK_SAMPLES, item.lost_samples - start), np.int16)
+            if isinstance(item, Gap | np.ndarray):
+                yield item

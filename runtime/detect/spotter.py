@@ -8,11 +8,19 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.audio.sources import Gap
 from kwspot.runtime.detect.decision import Decision, Detection
 from kwspot.runtime.detect.scoring import Scoring
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import Results
 from kwspot.runtime.model.engines import open_engine
+
+KEEPS_STATE_MS = 80
+"""A gap up to this long is heard as silence; after a longer one listening starts anew.
+
+Of 60 real words with a gap somewhere in them (57 are heard without one), silence and a new start keep 56 and 38 at
+40 ms, 49 and 37 at 80 ms, 37 and 35 at 160 ms.
+"""
 
 
 class KeywordSpotter:
@@ -87,14 +95,26 @@ class KeywordSpotter:
         """Let a word fire from another score on, 0 to 1."""
         self._decision.set_threshold(word, threshold)
 
-    def push(self, block: NDArray[np.int16]) -> list[Detection]:
+    def starts_anew_after(self, gap: Gap) -> bool:
+        """Return whether a gap is too long to be heard as silence."""
+        return gap.lost_samples > KEEPS_STATE_MS * self._spec.sample_rate_hz // 1000
+
+    def push(self, block: NDArray[np.int16] | Gap) -> list[Detection]:
         """Take sound, int16 (n,) at the bundle's rate, and return the detections that it completes.
+
+        A gap in the sound moves the clock on. Up to 80 ms of it are heard as silence;
+        after a longer one listening starts anew, as by :meth:`skip`.
 
         Raises
         ------
         AudioFormatError
             If the block is not int16 or not one-dimensional.
         """
+        if isinstance(block, Gap):
+            if self.starts_anew_after(block):
+                self.skip(block.lost_samples)
+                return []
+            block = np.zeros(block.lost_samples, np.int16)
         self._last, self.last_smoothed = self._scoring.push(block), []
         self.samples_seen += len(block)
         return self._decide(self._last)

@@ -1,32 +1,22 @@
 """``kwspot listen``: words in files, on standard input or from a microphone, as JSON events.
 
-What needs numpy is imported after the arguments have been read, so that help is instant.
+The options and their checks. What needs numpy is imported after them, so that help is instant.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from kwspot.runtime.audio.options import DEVICE_HELP, add_channel, channel_of, device_of
+from kwspot.runtime.audio.options import DEVICE_HELP, add_channel, channel_of
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.listen.outputs import add_options
-
-if TYPE_CHECKING:
-    from kwspot.runtime.audio.microphone import Microphone
-    from kwspot.runtime.detect.spotter import KeywordSpotter
-    from kwspot.runtime.listen.reload import Begun
-    from kwspot.runtime.sinks.meter import Meter
-    from kwspot.runtime.sinks.saved_events import SavedEvents
+from kwspot.runtime.listen.sinks import add_options
 
 DEFAULT_BUNDLE = "commands"
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of_options() -> argparse.ArgumentParser:
+    """Return the parser of the command line, which is also the table of what a file may say."""
     parser = argparse.ArgumentParser(
         prog="kwspot listen",
         description="Detect words; one JSON event a line on standard output. Without a source: the default microphone.",
@@ -55,10 +45,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gate", metavar="DB", help="no inference while all bands lie below this level of full scale, as in -55"
     )
-    parser.add_argument("--meter", action="store_true", help="draw level, scores and losses on the terminal (stderr)")
-    parser.add_argument("--save-events", metavar="DIR", help="keep the sound around each detection, the newest 1000")
+    parser.add_argument("--config", metavar="FILE.toml", help="these options from a file; read again on SIGHUP")
     add_options(parser)
     return parser
+
+
+def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the checked options of the command line and of the file that it may name.
+
+    Of these, `threshold` is a mapping of words to scores, `gate` a level in dB, and
+    `channel` as a microphone takes it.
+
+    Raises
+    ------
+    ConfigError
+        If an option has a value that it cannot have, or does not go with another.
+    """
+    from kwspot.runtime.listen.config import arguments
+
+    args = arguments(parser_of_options(), argv)
+    if args.channel is not None and (args.wav or args.stdin or args.wyoming):
+        raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
+    args.threshold = _thresholds(args.threshold)
+    args.channel = channel_of(args.channel)
+    args.gate = _gate_db(args.gate)
+    return args
 
 
 def _thresholds(texts: Iterable[str]) -> dict[str, float]:
@@ -82,101 +93,16 @@ def _gate_db(text: str | None) -> float | None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``kwspot listen``."""
-    from kwspot.runtime.listen.config import arguments
-    from kwspot.runtime.listen.reload import listen_until_stopped
+    """Run ``kwspot listen``; returns the exit status."""
+    from kwspot.runtime.listen.stopping import StopRequest
 
-    listen_until_stopped(lambda: arguments(_parser(), argv), _listen)
-    return 0
+    args = read_arguments(argv)
+    with StopRequest(reloads=args.config is not None) as stop:
+        from kwspot.runtime.listen.reload import listen_until_stopped
+
+        return listen_until_stopped(args, lambda: read_arguments(argv), stop)
 
 
 def check_config(path: str) -> None:
     """Read a file for ``--config``; a :class:`ConfigError` says what is wrong with it."""
-    from kwspot.runtime.listen.config import arguments
-
-    args = arguments(_parser(), ["--config", path])
-    _thresholds(args.threshold)
-    channel_of(args.channel)
-    _gate_db(args.gate)
-
-
-def _seeing(
-    args: argparse.Namespace, spotter: KeywordSpotter, microphone: Microphone | None
-) -> list[Meter | SavedEvents]:
-    """What ``--meter`` and ``--save-events`` ask for: each a watcher and a sink."""
-    seen: list[Meter | SavedEvents] = []
-    if args.save_events:
-        from kwspot.runtime.sinks.saved_events import SavedEvents
-
-        seen.append(SavedEvents(args.save_events, spotter.bundle))
-    if args.meter:
-        if not sys.stderr.isatty():
-            raise ConfigError(
-                "--meter draws on a terminal, and standard error is none: leave it out, or do not redirect"
-            )
-        from kwspot.runtime.sinks.meter import Meter
-
-        def cpu_s() -> float:
-            return time.process_time() + (0.0 if microphone is None else microphone.cpu_s())
-
-        seen.append(Meter(sys.stderr, spotter, cpu_s=cpu_s))
-    return seen
-
-
-def _listen(args: argparse.Namespace, begun: Begun) -> None:
-    """Listen as `args` say, to the end or a signal."""
-    if args.wyoming and (args.meter or args.save_events):
-        raise ConfigError("--meter and --save-events are of one stream and --wyoming serves several; leave them out")
-    if args.channel is not None and (args.wav or args.stdin or args.wyoming):
-        raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
-    thresholds, channel, gate_db = _thresholds(args.threshold), channel_of(args.channel), _gate_db(args.gate)
-    from kwspot.runtime.audio.sources import raw_blocks, wav_blocks
-    from kwspot.runtime.detect.spotter import KeywordSpotter
-    from kwspot.runtime.listen.loop import Stopped, listen, stopped_by_signals
-    from kwspot.runtime.listen.outputs import opened
-    from kwspot.runtime.model.bundle import load_bundle
-    from kwspot.runtime.sinks.events import EventWriter
-
-    bundle = load_bundle(args.bundle)
-    rate_hz = bundle.manifest.features.sample_rate_hz
-    device = device_of(args.device)
-    with contextlib.suppress(Stopped), stopped_by_signals(), contextlib.ExitStack() as stack:
-        if args.wyoming:
-            from kwspot.runtime.wyoming.server import WyomingServer, wyoming_address
-
-            address = wyoming_address(args.wyoming)
-            outputs = stack.enter_context(opened(args, None, live=True))
-            events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks])
-            server = WyomingServer(
-                *address,
-                lambda: KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds, gate_db=gate_db),
-                events,
-                alive=outputs.alive,
-            )
-            stack.enter_context(stopped_by_signals(server.stop))
-            server.run()
-            return
-        microphone = None
-        if not (args.wav or args.stdin):
-            # It opens while the engine is loaded.
-            from kwspot.runtime.audio.microphone import Microphone
-
-            microphone = stack.enter_context(Microphone(device, rate_hz=rate_hz, channel=channel))
-        spotter = KeywordSpotter(bundle, engine=args.engine, thresholds=thresholds, gate_db=gate_db)
-        outputs = stack.enter_context(opened(args, spotter, live=not args.wav))
-        seen = _seeing(args, spotter, microphone)
-        events = EventWriter(sys.stdout, rate_hz, sinks=[begun, *outputs.sinks, *seen])
-        for watcher in seen:
-            stack.callback(watcher.close)
-        watchers = [*outputs.watchers, *seen]
-        if args.wav:
-            for path in args.wav:
-                listen(spotter, wav_blocks(path, rate_hz=rate_hz), events, path, finite=True, watchers=watchers)
-        elif args.stdin:
-            listen(spotter, raw_blocks(sys.stdin.buffer), events, "stdin", finite=True, watchers=watchers)
-        elif microphone is not None:
-            microphone.alive = outputs.alive
-            stack.enter_context(stopped_by_signals(microphone.stop))
-            microphone.wait_until_open()
-            name = "microphone" if device is None else str(device)
-            listen(spotter, microphone, events, name, finite=False, watchers=watchers)
+    read_arguments(["--config", path])

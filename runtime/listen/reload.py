@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-from collections.abc import Callable, Mapping
-from types import FrameType
+from collections.abc import Callable
 
 from kwspot.runtime.errors import KwspotError
+from kwspot.runtime.listen.session import DONE, Session
+from kwspot.runtime.listen.stopping import StopRequest
+from kwspot.runtime.standard_streams import say
 
 
-class Begun:
-    """A sink that only knows whether a stream has begun."""
-
-    def __init__(self) -> None:
-        self.begun = False
-
-    def put(self, event: Mapping[str, object]) -> None:
-        """Any event: the first is the start."""
-        self.begun = True
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-class HangUp:
-    """SIGHUP ends the listening as SIGTERM does, but is remembered."""
-
-    def __init__(self) -> None:
-        self._came = False
-        signal.signal(signal.SIGHUP, self._handle)
-
-    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        self._came = True
-        # Only while somebody listens does SIGTERM have a handler; else it would end the process.
-        if callable(signal.getsignal(signal.SIGTERM)):
-            signal.raise_signal(signal.SIGTERM)
-
-    def came(self) -> bool:
-        """Whether it came since the last time this was asked."""
-        came, self._came = self._came, False
-        return came
-
-
-def listen_until_stopped(
-    read: Callable[[], argparse.Namespace], listen: Callable[[argparse.Namespace, Begun], None]
-) -> None:
-    """Read the settings and listen; after a SIGHUP once more.
+def listen_until_stopped(args: argparse.Namespace, read: Callable[[], argparse.Namespace], stop: StopRequest) -> int:
+    """Listen as `args` say, and after a SIGHUP as what is read then says; returns the exit status.
 
     Raises
     ------
@@ -55,24 +20,19 @@ def listen_until_stopped(
         What is wrong with the settings at the start. Later it is said on standard
         error, and listening goes on as before.
     """
-    args = read()
-    if args.config is None:
-        listen(args, Begun())
-        return
-    hang_up = HangUp()
     before: argparse.Namespace | None = None
     while True:
-        begun = Begun()
+        session, status = Session(args, stop), DONE
         try:
-            listen(args, begun)
+            status = session.run()
         except KwspotError as error:
-            if begun.begun or before is None:
+            if session.started or before is None:
                 raise
             _say(error)
             args, before = before, None
             continue
-        if not hang_up.came():
-            return
+        if not stop.take_reload():
+            return status
         before = args
         try:
             args = read()
@@ -81,4 +41,4 @@ def listen_until_stopped(
 
 
 def _say(error: KwspotError) -> None:
-    print(f"kwspot: {error}; going on with the settings before", file=sys.stderr, flush=True)
+    say(f"{error}; going on with the settings before")

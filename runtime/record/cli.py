@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import math
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kwspot.runtime.record.folder import UtteranceFolder
 
 RATE_HZ = 16_000
+INTERRUPTED = 130  # the exit status after Ctrl-C
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.5, 60.0
 NOTHING_IN_A_ROW = 5
 """So often nothing, and the microphone is taken to be muted."""
@@ -36,21 +38,28 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--count {args.count}: expected how many takes to keep, 1 or more")
     if not (math.isfinite(args.seconds) and SHORTEST_WAIT_S <= args.seconds <= LONGEST_WAIT_S):
         raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_WAIT_S:g} to {LONGEST_WAIT_S:g}")
-    from kwspot.runtime.audio.microphone import Microphone
-    from kwspot.runtime.listen.loop import Stopped, stopped_by_signals
-    from kwspot.runtime.record.folder import UtteranceFolder
+    from kwspot.runtime.listen.stopping import Stopped, StopRequest
 
-    try:
-        with Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone, stopped_by_signals():
+    with StopRequest(status=INTERRUPTED) as stop:
+        from kwspot.runtime.audio.microphone import Microphone
+        from kwspot.runtime.record.folder import UtteranceFolder
+
+        with (
+            contextlib.suppress(Stopped),
+            Microphone(device_of(args.device), rate_hz=RATE_HZ, channel=channel) as microphone,
+            stop.calling(microphone.stop),
+        ):
             microphone.wait_until_open()
+            stop.check()
             folder = UtteranceFolder(args.to, args.word, speaker)
             _say(
                 f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
                 "Ctrl-C ends and keeps what is there"
             )
-            _record(microphone, folder, args)
-    except Stopped:  # also where SIGINT was ignored when we began, as in the background of a shell
-        raise KeyboardInterrupt from None
+            with stop.breaking_off():
+                _record(microphone, folder, args)
+    if stop.event.is_set():
+        raise KeyboardInterrupt
     _say(_part_of(speaker))
     return 0
 

@@ -1,53 +1,57 @@
-"""Events for other programs: one JSON object a line, and the same to every sink."""
+"""The events of listening, each with its time of day, to every observer alike."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TextIO
+import datetime
+import time
+from collections.abc import Callable, Sequence
 
 from kwspot.runtime.detect.decision import Detection
-from kwspot.runtime.sinks.queued import QueuedSink
-
-
-class EventSink(Protocol):
-    """Where events go besides the JSON lines: a broker, a command, a page."""
-
-    def put(self, event: Mapping[str, object]) -> None:
-        """Take one event, as it is written. Called by the loop that listens: it must neither block nor raise."""
-
-    def close(self) -> None:
-        """No event comes any more."""
+from kwspot.runtime.sinks.observer import Heard, Observer
 
 
 class EventWriter:
-    """Writes events as they happen, each flushed at once and handed to every sink."""
+    """Shows events and blocks of sound to all observers.
 
-    def __init__(self, stream: TextIO, sample_rate_hz: int, *, sinks: Sequence[EventSink] = ()) -> None:
-        self._stream = stream
-        self._rate = sample_rate_hz
-        self._sinks = tuple(sinks)
+    Parameters
+    ----------
+    clock
+        Seconds since 1970, for the ``time`` of an event.
+    """
+
+    def __init__(
+        self, sample_rate_hz: int, observers: Sequence[Observer] = (), *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._rate_hz, self._clock = sample_rate_hz, clock
+        self._observers = tuple(observers)
+        self._watchers = [observer for observer in observers if type(observer).watch is not Observer.watch]
+        self.started = False
+        """Whether a stream has begun."""
 
     def write(self, event: str, **values: object) -> None:
-        """One event with its values."""
-        content = {"event": event, **values}
-        self._stream.write(json.dumps(content) + "\n")
-        self._stream.flush()
-        for sink in self._sinks:
-            sink.put(content)
+        """Send one event with its values."""
+        self.started |= event == "start"
+        content = {"event": event, "time": utc_text(self._clock()), **values}
+        for observer in self._observers:
+            observer.put(content)
+
+    def show(self, heard: Heard) -> None:
+        """Show a block to those observers that watch the sound."""
+        for observer in self._watchers:
+            observer.watch(heard)
+
+    def alive(self) -> None:
+        """Tell every observer that listening is in order."""
+        for observer in self._observers:
+            observer.alive()
 
     def losses(self) -> dict[str, dict[str, int]]:
-        """For the totals: how many events each sink has dropped, if any did."""
-        dropped = {sink.name: sink.dropped for sink in self._sinks if isinstance(sink, QueuedSink) and sink.dropped}
+        """Return ``dropped_events`` for the totals, if any observer has dropped some."""
+        dropped = {observer.name: observer.dropped for observer in self._observers if observer.dropped}
         return {"dropped_events": dropped} if dropped else {}
 
-    def close(self) -> None:
-        """Close the sinks; the stream is the caller's."""
-        for sink in self._sinks:
-            sink.close()
-
     def detection(self, detection: Detection, **where: str) -> None:
-        """A word was heard; `where` names the stream if there are several at once."""
+        """Send a detection; `where` names the stream if there are several at once."""
         self.write(
             "detection",
             label=detection.label,
@@ -58,7 +62,7 @@ class EventWriter:
         )
 
     def gap(self, lost_samples: int, at_sample: int, *, cause: str, reset: bool) -> None:
-        """Sound was lost; `at_sample` is where listening goes on, anew if `reset`."""
+        """Say that sound was lost; `at_sample` is where listening goes on, anew if `reset`."""
         self.write(
             "gap",
             lost_samples=lost_samples,
@@ -70,5 +74,15 @@ class EventWriter:
         )
 
     def seconds(self, samples: int) -> float:
-        """Samples as seconds, to a tenth of a millisecond."""
-        return round(samples / self._rate, 4)
+        """Return samples as seconds, to a tenth of a millisecond."""
+        return round(samples / self._rate_hz, 4)
+
+
+def utc_text(unix_s: float) -> str:
+    """Return a time as ISO 8601 text in UTC, to the millisecond.
+
+    >>> utc_text(1_764_328_486.5)
+    '2025-11-28T11:14:46.500Z'
+    """
+    text = datetime.datetime.fromtimestamp(unix_s, datetime.UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.sinks.observer import SinkContext
 from kwspot.runtime.sinks.queued import Event, QueuedSink, Undelivered
 
 AT_ONCE = 4
@@ -96,3 +97,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def open_sink(value: object, context: SinkContext) -> ExecSink:
+    """Open what ``--exec PROGRAM ARGUMENT …`` asks for."""
+    assert isinstance(value, list)
+    return ExecSink(value)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.detect.spotter import KeywordSpotter
+from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.level import QUIETEST_DB, bar, level_share, power_db
 from kwspot.runtime.labels import BACKGROUND_LABELS
+from kwspot.runtime.sinks.observer import Event, Heard, Observer, SinkContext
+from kwspot.runtime.standard_streams import show_picture
 
 REDRAW_S = 0.2
 PEAK_S = 5.0
 """How long the highest score of a word stays marked."""
 
+FALLS_DB = 2.5
+"""By so much the mark of the loudest level falls from one picture to the next."""
+
 _SHOWN_DETECTIONS = 5
 
 
-class Meter:
-    """A watcher and an event sink that draws on a terminal, five times a second at the most.
+class Meter(Observer):
+    """Draws on a terminal five times a second, on a thread of its own, so that a terminal that stops delays nothing.
 
     Parameters
     ----------
@@ -33,6 +41,8 @@ class Meter:
     cpu_s
         CPU seconds of everything that listens, so far.
     """
+
+    name = "meter"
 
     def __init__(
         self,
@@ -49,69 +59,83 @@ class Meter:
         self._rate_hz = manifest.features.sample_rate_hz
         self._scores = np.zeros(len(manifest.labels), np.float32)
         self._peaks, self._peak_at = self._scores.copy(), np.zeros(len(manifest.labels))
-        self._level_db = self._loudest_db = QUIETEST_DB
+        self._block: NDArray[np.int16] = np.empty(0, np.int16)
+        self._loudest_db = QUIETEST_DB
         self._last: deque[str] = deque(maxlen=_SHOWN_DETECTIONS)
         self._state, self._lost_samples, self._gaps = "opening", 0, 0
         self._lines_drawn = 0
-        self._drawn_at = -REDRAW_S
         self._cpu_before = (clock(), cpu_s())
         self._cpu_percent = 0.0
+        self._values = threading.Lock()
+        """Held while the values of a picture are changed or read, never while it is drawn."""
+        self._screen = threading.Lock()
+        """Held while something is written on the terminal."""
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="meter", daemon=True)
+        self._thread.start()
 
-    def watch(
-        self,
-        block: NDArray[np.int16],
-        scores: Sequence[tuple[int, NDArray[np.float32]]],
-        detections: Sequence[Detection],
-    ) -> None:
-        """Take a block and draw, if it is time to."""
+    def watch(self, heard: Heard) -> None:
+        """Take the values of a block."""
         now = self._clock()
-        for smoothed in self._spotter.last_smoothed:
-            # After a gap there is no mean, and nothing can fire.
-            self._scores = np.zeros_like(self._scores) if smoothed is None else smoothed
-            higher = (self._scores >= self._peaks) | (now - self._peak_at > PEAK_S)
-            self._peaks[higher], self._peak_at[higher] = self._scores[higher], now
-        self._level_db = power_db(block)
-        self._loudest_db = max(self._level_db, self._loudest_db - 1.0)
-        self._last.extendleft(f"{d.at_s:9.2f} s  {d.label}  {d.score:.2f}" for d in detections)
-        if now - self._drawn_at >= REDRAW_S:
-            self._draw(now)
+        with self._values:
+            for smoothed in heard.smoothed:
+                # After a gap there is no mean, and nothing can fire.
+                self._scores = np.zeros_like(self._scores) if smoothed is None else smoothed
+                higher = (self._scores >= self._peaks) | (now - self._peak_at > PEAK_S)
+                self._peaks[higher], self._peak_at[higher] = self._scores[higher], now
+            self._block = heard.block
+            self._last.extendleft(f"{d.at_s:9.2f} s  {d.label}  {d.score:.2f}" for d in heard.detections)
 
-    def put(self, event: Mapping[str, object]) -> None:
-        """Take what happened to the microphone, and draw it at once."""
+    def put(self, event: Event) -> None:
+        """Take what happened to the microphone."""
         kind = event["event"]
-        if kind == "detection":
-            return  # watch() sees it with its block
-        if kind == "gap":
-            lost = event["lost_samples"]
-            assert isinstance(lost, int)
-            self._lost_samples += lost
-            self._gaps += 1
-            if event["reset"]:
-                self._scores = np.zeros_like(self._scores)
-        elif kind == "device_lost":
-            self._state = f"lost: {event['reason']}; trying to open it again"
-        elif kind in ("start", "device_back"):
-            self._state = "open"
-        self._draw(self._clock())
+        with self._values:
+            if kind == "gap":
+                lost = event["lost_samples"]
+                assert isinstance(lost, int)
+                self._lost_samples += lost
+                self._gaps += 1
+                if event["reset"]:
+                    self._scores = np.zeros_like(self._scores)
+            elif kind == "device_lost":
+                self._state = f"lost: {event['reason']}; trying to open it again"
+            elif kind in ("start", "device_back"):
+                self._state = "open"
 
-    def close(self) -> None:
-        """Leave the last picture where it is."""
-        self._terminal.flush()
+    def print_above(self, text: str) -> None:
+        """Print whole lines where the picture stands, and the picture below them."""
+        with self._screen:
+            self._draw(text)
 
-    def _draw(self, now: float) -> None:
+    def close(self, within_s: float = 2.0) -> None:
+        """Leave a last picture where it is."""
+        self._closed.set()
+        self._thread.join(within_s)
+        show_picture(None)
+
+    def _work(self) -> None:
+        with contextlib.suppress(OSError):  # the terminal has gone
+            while not self._closed.wait(REDRAW_S):
+                self.print_above("")
+            self.print_above("")
+
+    def _draw(self, above: str) -> None:
         size = shutil.get_terminal_size()
+        now = self._clock()
         began, cpu_began = self._cpu_before
         if now - began >= 1.0:
             cpu_s = self._cpu_s()
             self._cpu_percent = 100 * max(0.0, cpu_s - cpu_began) / (now - began)
             self._cpu_before = (now, cpu_s)
-        lines = self._picture(size.lines - 1)
+        with self._values:
+            lines = self._picture(size.lines - 1)
         # Up over the last picture; each line clears its own rest.
         up = f"\x1b[{self._lines_drawn}A" if self._lines_drawn else ""
+        if above:
+            up += f"\r\x1b[J{above}"
         self._terminal.write(up + "".join(f"\r{line[: size.columns - 1]}\x1b[K\n" for line in lines) + "\x1b[J")
         self._terminal.flush()
         self._lines_drawn = len(lines)
-        self._drawn_at = now
 
     def _picture(self, height: int) -> list[str]:
         words = [i for i, label in enumerate(self._labels) if label not in BACKGROUND_LABELS]
@@ -120,9 +144,11 @@ class Meter:
             # The words that were highest lately, in the order of the labels.
             words = sorted(sorted(words, key=lambda i: -self._peaks[i])[:room])
         width = max(len(label) for label in (*self._labels, "level"))
-        level_bar = bar(level_share(self._level_db), level_share(self._loudest_db))
+        level_db = power_db(self._block)
+        self._loudest_db = max(level_db, self._loudest_db - FALLS_DB)
+        level_bar = bar(level_share(level_db), level_share(self._loudest_db))
         thresholds = self._spotter.thresholds
-        lines = [f"{'level':{width}} {level_bar} {self._level_db:5.1f} dB of full scale"]
+        lines = [f"{'level':{width}} {level_bar} {level_db:5.1f} dB of full scale"]
         for i in words:
             label = self._labels[i]
             threshold = thresholds[label]
@@ -137,3 +163,12 @@ class Meter:
         )
         lines.append("last detections:")
         return [*lines, *(self._last or ["        none"])]
+
+
+def open_sink(value: object, context: SinkContext) -> Meter:
+    """Open what ``--meter`` asks for."""
+    if not sys.stderr.isatty():
+        raise ConfigError("--meter draws on a terminal, and standard error is none: leave it out, or do not redirect")
+    meter = Meter(sys.stderr, context.one_spotter("--meter"), cpu_s=context.cpu_s)
+    show_picture(meter)
+    return meter

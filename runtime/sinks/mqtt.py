@@ -21,7 +21,8 @@ from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.sinks.mqtt_client import fault_text, guarded_client
-from kwspot.runtime.sinks.mqtt_url import MqttAddress
+from kwspot.runtime.sinks.mqtt_url import MqttAddress, mqtt_address
+from kwspot.runtime.sinks.observer import SinkContext
 from kwspot.runtime.sinks.queued import Event, QueuedSink, Undelivered
 
 RECONNECT_S = (1, 30)  # the first wait, doubled up to the last
@@ -224,3 +225,8 @@ def _machine_id() -> str:
     """Return what tells this machine from others: of systemd, with the host's name, for cards are copied."""
     known = (path.read_text().strip() for path in MACHINE_ID if path.exists())
     return "\0".join((next(known, ""), socket.gethostname()))
+
+
+def open_sink(value: object, context: SinkContext) -> MqttSink:
+    """Open what ``--mqtt URL`` asks for."""
+    return MqttSink(mqtt_address(str(value)))

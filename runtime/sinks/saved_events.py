@@ -14,10 +14,8 @@ import dataclasses
 import json
 import os
 import re
-import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,9 @@ from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.sinks.observer import SinkContext
+from kwspot.runtime.sinks.queued import Event, Heard, QueuedSink
+from kwspot.runtime.standard_streams import say
 
 AROUND_S = 1.0
 """Of sound that is kept on either side of a detection."""
@@ -38,8 +39,9 @@ _OURS = re.compile(r".*-(\d{8}T\d{6}Z-\d+\.\d{6})_nohash_0\.wav")
 """What this class wrote; nothing else in the folder is ever removed."""
 
 
-_SUFFIXES = (".wav", ".json", ".mark.json")
-"""The last is what a person said of it (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
+_SUFFIXES = (".wav", ".json")
+"""What belongs to a detection; in the latter is also what a person said of it, the key ``mark``
+(:mod:`kwspot.runtime.sinks.saved_sounds`)."""
 
 
 @dataclasses.dataclass
@@ -50,8 +52,8 @@ class _Waiting:
     wall_s: float
 
 
-class SavedEvents:
-    """A watcher and an event sink that keeps detections in `folder`.
+class SavedEvents(QueuedSink):
+    """Keeps detections in `folder`, on a thread of its own.
 
     A disk that is full or gone does not end listening: it is said once on standard
     error, and again with the number of what was not kept when all is closed.
@@ -76,6 +78,7 @@ class SavedEvents:
         self._bytes = sum(_size(path) for path in self._kept)
         self._number = self._not_kept = 0
         self._start_stretch(0)
+        super().__init__("save-events")
 
     def _start_stretch(self, at_sample: int) -> None:
         self._waiting: list[_Waiting] = []
@@ -83,17 +86,20 @@ class SavedEvents:
         self._sound = np.empty(0, np.int16)
         self._scores: deque[tuple[int, NDArray[np.float32]]] = deque()
 
-    def watch(
-        self,
-        block: NDArray[np.int16],
-        scores: Sequence[tuple[int, NDArray[np.float32]]],
-        detections: Sequence[Detection],
-    ) -> None:
+    def watch(self, heard: Heard) -> None:
+        """Queue a block."""
+        self.enqueue(heard)
+
+    def deliver_block(self, heard: Heard) -> None:
         """Keep the sound of a detection until its second after it has been heard."""
-        self._sound = np.concatenate((self._sound, block))
-        self._end += len(block)
-        self._scores.extend(scores)
-        self._waiting += [_Waiting(detection, time.time()) for detection in detections]
+        start = heard.end_sample - len(heard.block)
+        if start != self._end:  # blocks found no room in the queue
+            self._save_all()
+            self._start_stretch(start)
+        self._sound = np.concatenate((self._sound, heard.block))
+        self._end += len(heard.block)
+        self._scores.extend(heard.scores)
+        self._waiting += [_Waiting(detection, time.time()) for detection in heard.detections]
         while self._waiting and self._end >= self._waiting[0].detection.at_sample + self._around:
             self._save(self._waiting.pop(0))
         needed_from = min([self._end, *(waiting.detection.at_sample for waiting in self._waiting)]) - self._around
@@ -101,19 +107,23 @@ class SavedEvents:
         while self._scores and self._scores[0][0] <= needed_from:
             self._scores.popleft()
 
-    def put(self, event: Mapping[str, object]) -> None:
-        """A new stream begins, or sound was lost: what is being kept ends there."""
-        if event["event"] == "start" or (event["event"] == "gap" and event["reset"]):
-            self._save_all()
+    def wants(self, event: Event) -> bool:
+        """Whether what is being kept ends here: a stream begins or ends, or sound was lost."""
+        return event["event"] in ("start", "stop") or (event["event"] == "gap" and event["reset"] is True)
+
+    def deliver(self, event: Event) -> None:
+        """End a stretch of sound, and begin the next."""
+        self._save_all()
+        if event["event"] != "stop":
             at_sample = event.get("at_sample", 0)
             assert isinstance(at_sample, int)
             self._start_stretch(at_sample)
 
-    def close(self) -> None:
+    def close(self, within_s: float = 2.0) -> None:
         """Keep what is still waiting."""
-        self._save_all()
+        super().close(within_s)
         if self._not_kept:
-            print(f"kwspot: {self._not_kept} detections could not be kept in {self._folder}", file=sys.stderr)
+            say(f"{self._not_kept} detections could not be kept in {self._folder}")
 
     def _save_all(self) -> None:
         for waiting in self._waiting:
@@ -125,10 +135,9 @@ class SavedEvents:
             self._write(waiting)
         except OSError as error:
             if not self._not_kept:
-                print(
-                    f"kwspot: a detection could not be kept in {self._folder} ({error.strerror}); listening goes on: "
-                    "free some space there, or check its permissions",
-                    file=sys.stderr,
+                say(
+                    f"a detection could not be kept in {self._folder} ({error.strerror}); listening goes on: "
+                    "free some space there, or check its permissions"
                 )
             self._not_kept += 1
 
@@ -149,9 +158,9 @@ class SavedEvents:
         self._kept.append(path)
         self._bytes += _size(path)
         while len(self._kept) > self._most_detections or self._bytes > self._most_bytes:
-            self._drop(self._kept.popleft())
+            self._remove(self._kept.popleft())
 
-    def _drop(self, path: Path) -> None:
+    def _remove(self, path: Path) -> None:
         # Gone already if a person has moved it, to train on it.
         self._bytes -= _size(path)
         for suffix in _SUFFIXES:
@@ -184,3 +193,8 @@ def _size(path: Path) -> int:
         if (file := path.with_suffix(suffix)).exists():
             total += file.stat().st_size
     return total
+
+
+def open_sink(value: object, context: SinkContext) -> SavedEvents:
+    """Open what ``--save-events DIR`` asks for."""
+    return SavedEvents(str(value), context.one_spotter("--save-events").bundle)

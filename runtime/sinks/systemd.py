@@ -10,14 +10,16 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from kwspot.runtime.sinks.observer import Event, Heard, Observer
 
 WATCHDOG_SHARE = 4
 """Keep-alives in the time after which one is missed."""
 
 
-class ServiceManager:
-    """A sink and a watcher: each block of sound that the loop has heard is a sign of life.
+class ServiceManager(Observer):
+    """Tells the manager how listening is: each block of sound that the loop has heard is a sign of life.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ class ServiceManager:
         for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         return cls(address, int(microseconds) / 1e6 if microseconds and for_us else None)
 
-    def put(self, event: Mapping[str, object]) -> None:
+    def put(self, event: Event) -> None:
         """Ready at the start; a detection and a lost device show in the status."""
         kind = event["event"]
         if kind == "start":
@@ -56,18 +58,18 @@ class ServiceManager:
         elif kind == "device_lost":
             self._send("STATUS=the microphone is lost; looking for it")
 
-    def watch(self, block: object, scores: object, detections: object) -> None:
-        """A sign of life, when one is due."""
+    def watch(self, heard: Heard) -> None:
+        """Give a sign of life, when one is due."""
         self.alive()
 
     def alive(self) -> None:
-        """Say so, when it is due."""
+        """Give a sign of life, when one is due."""
         if self._every_s is None or time.monotonic() < self._due_s:
             return
         self._due_s = time.monotonic() + self._every_s
         self._send("WATCHDOG=1")
 
-    def close(self) -> None:
+    def close(self, within_s: float = 2.0) -> None:
         """The end, or a pause in which the settings are read again."""
         self._socket.close()
 
@@ -77,6 +79,6 @@ class ServiceManager:
             self._socket.sendto(text.encode(), self._address)
 
 
-def _words(event: Mapping[str, object]) -> Sequence[object]:
+def _words(event: Event) -> Sequence[object]:
     words = event["words"]
     return words if isinstance(words, list) else []

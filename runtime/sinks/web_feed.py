@@ -13,15 +13,15 @@ import json
 import math
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.mfcc import StreamingMfcc
+from kwspot.runtime.sinks.observer import Event, Heard, Observer
 
 VIEWERS = 8
 QUEUED_BLOCKS = 64
@@ -48,8 +48,8 @@ class Viewer:
             self.gone = True
 
 
-class WebFeed:
-    """A watcher of the loop and a sink of its events, with viewers at the other end."""
+class WebFeed(Observer):
+    """An observer of the loop, with viewers at the other end."""
 
     def __init__(self, spotter: KeywordSpotter) -> None:
         self._spotter = spotter
@@ -60,7 +60,7 @@ class WebFeed:
         self._columns = [manifest.labels.index(word) for word in self._words]
         self._viewers: set[Viewer] = set()
         self._lock = threading.Lock()
-        self._events: collections.deque[Mapping[str, object]] = collections.deque(maxlen=KEPT_EVENTS)
+        self._events: collections.deque[Event] = collections.deque(maxlen=KEPT_EVENTS)
         self._blocks: queue.Queue[tuple[NDArray[np.int16], list[tuple[int, NDArray[np.float32]]], int] | None]
         self._blocks = queue.Queue(QUEUED_BLOCKS)
         self._wanted: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
@@ -70,29 +70,24 @@ class WebFeed:
 
     # On the thread of the loop.
 
-    def watch(
-        self,
-        block: NDArray[np.int16],
-        scores: Sequence[tuple[int, NDArray[np.float32]]],
-        detections: Sequence[Detection],
-    ) -> None:
+    def watch(self, heard: Heard) -> None:
         """Queue a block for the page, and take the thresholds that were set there."""
         while not self._wanted.empty():
             self._spotter.set_threshold(*self._wanted.get())
         if not self._viewers:
             return
-        smoothed = zip((at for at, _ in scores), self._spotter.last_smoothed, strict=True)
+        smoothed = zip((at for at, _ in heard.scores), heard.smoothed, strict=True)
         means = [(at, mean) for at, mean in smoothed if mean is not None]
         with contextlib.suppress(queue.Full):  # the picture has a hole then; listening has none
-            self._blocks.put_nowait((block, means, self._spotter.samples_seen))
+            self._blocks.put_nowait((heard.block, means, heard.end_sample))
 
-    def put(self, event: Mapping[str, object]) -> None:
+    def put(self, event: Event) -> None:
         """An event for the page."""
         with self._lock:
             self._events.append(event)
         self._send("happened", event)
 
-    def close(self) -> None:
+    def close(self, within_s: float = 2.0) -> None:
         """Let the viewers go."""
         with self._lock:
             for viewer in self._viewers:

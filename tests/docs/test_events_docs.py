@@ -49,7 +49,7 @@ def test_every_line_runs_as_shown(page, folder):
 
 def test_the_file_of_options_is_one(folder):
     assert (folder / "kwspot.toml").read_text() == (DOCS.parent / "examples/kwspot.toml").read_text()
-    args = arguments(listen_cli._parser(), ["--config", "kwspot.toml"])
+    args = arguments(listen_cli.parser_of_options(), ["--config", "kwspot.toml"])
     shown = tomllib.loads((folder / "kwspot.toml").read_text())
     assert (args.bundle, args.device, args.mqtt, args.exec) == tuple(
         shown[key] for key in ("bundle", "device", "mqtt", "exec")

@@ -28,8 +28,10 @@ def test_every_command_has_help_and_loads_nothing_heavy_for_it(command):
 def test_without_a_command_or_with_an_unknown_one(capsys):
     assert cli.main([]) == 2
     assert "usage: kwspot" in capsys.readouterr().out
-    assert cli.main(["lisen"]) == 2
-    assert "no command 'lisen'; expected one of data, train" in capsys.readouterr().err
+    assert cli.main(["listn"]) == 2
+    assert capsys.readouterr().err == "kwspot: no command 'listn'; did you mean listen?: see kwspot --help\n"
+    assert cli.main(["xyzzy"]) == 2
+    assert "no command 'xyzzy'; expected one of data, train" in capsys.readouterr().err
 
 
 def test_the_version_is_the_packages(capsys):

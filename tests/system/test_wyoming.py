@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 import random
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hearing import EventNotes
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncClient
 from wyoming.error import Error
@@ -36,8 +36,8 @@ class Running:
     """A server on a thread of its own."""
 
     def __init__(self, bundle) -> None:
-        self.output = io.StringIO()
-        self.server = WyomingServer("127.0.0.1", 0, lambda: KeywordSpotter(bundle), EventWriter(self.output, RATE_HZ))
+        self.notes = EventNotes()
+        self.server = WyomingServer("127.0.0.1", 0, lambda: KeywordSpotter(bundle), EventWriter(RATE_HZ, [self.notes]))
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
         while not self.events():
@@ -46,7 +46,7 @@ class Running:
         self.uri = f"tcp://127.0.0.1:{self.port}"
 
     def events(self) -> list[dict]:
-        return [json.loads(line) for line in self.output.getvalue().splitlines()]
+        return self.notes.events
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=60)
@@ -109,11 +109,14 @@ def test_a_client_gets_the_events_of_a_file(running, sound, expected, save_wav, 
     assert asyncio.run(stream(running.uri, sound)) == (expected, False)
     assert main(["listen", str(tiny_bundle.path), "--wav", str(save_wav(tmp_path / "s.wav", sound))]) == 0
     from_file = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    ours = running.events()
     running.close()
-    detections = [event for event in ours if event["event"] == "detection"]
-    assert {event.pop("client").partition(":")[0] for event in detections} == {"127.0.0.1"}
-    assert detections == [event for event in from_file if event["event"] == "detection"]
+    detections = [event for event in running.events() if event["event"] == "detection"]
+    assert {event["client"].partition(":")[0] for event in detections} == {"127.0.0.1"}
+    ours, theirs = (
+        [(event["label"], event["score"], event["at_s"], event["at_sample"]) for event in events]
+        for events in (detections, [event for event in from_file if event["event"] == "detection"])
+    )
+    assert ours == theirs
     stop = running.events()[-1]
     assert (stop["event"], stop["samples"], stop["detections"]) == ("stop", len(sound), len(expected))
 
@@ -282,11 +285,11 @@ def test_clients_that_have_gone_leave_their_places_at_once(running):
 
 def test_it_warns_where_it_is_open_to_the_network(tiny_bundle, capsys):
     for host, open_to_all in (("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)):
-        output = io.StringIO()
-        server = WyomingServer(host, 0, lambda: KeywordSpotter(tiny_bundle), EventWriter(output, RATE_HZ))
+        notes = EventNotes()
+        server = WyomingServer(host, 0, lambda: KeywordSpotter(tiny_bundle), EventWriter(RATE_HZ, [notes]))
         server.stop()
         server.run()
-        assert [json.loads(line)["event"] for line in output.getvalue().splitlines()] == ["start", "stop"]
+        assert [event["event"] for event in notes.events] == ["start", "stop"]
         assert ("open to the network" in capsys.readouterr().err) == open_to_all
 
 
@@ -401,7 +404,7 @@ def test_more_clients_than_there_may_be_are_told(running, monkeypatch):
 
 def test_an_address_that_cannot_be_served_is_told(tiny_bundle):
     def server(host: str, port: int) -> WyomingServer:
-        return WyomingServer(host, port, lambda: KeywordSpotter(tiny_bundle), EventWriter(io.StringIO(), RATE_HZ))
+        return WyomingServer(host, port, lambda: KeywordSpotter(tiny_bundle), EventWriter(RATE_HZ))
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

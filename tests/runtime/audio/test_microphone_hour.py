@@ -6,19 +6,20 @@ PortAudio's stream.
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 import threading
 from pathlib import Path
 
 import numpy as np
+from hearing import EventNotes
 
 from kwspot.runtime.audio.capture import FAILED, FINISHED, OPENED, Recorder
 from kwspot.runtime.audio.microphone import LAST_RETRY_S, OPENS_WITHIN_S, SILENT_AFTER_S, Microphone
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.listen.loop import listen
 from kwspot.runtime.sinks.events import EventWriter
+from kwspot.runtime.sinks.observer import Observer
 
 RATE_HZ = 16_000
 FAULTS = ("ends", "hangs", "does not open", "hangs in opening", "queue full", "overflow", "unflagged loss", "crashes")
@@ -126,8 +127,8 @@ class Link:
         return 0.0
 
 
-class Faults:
-    """A watcher: as the stream goes on, something fails each minute; then it is listened to for a while."""
+class Faults(Observer):
+    """As the stream goes on, something fails each minute; then it is listened to for a while."""
 
     def __init__(self, world: World, minutes: int) -> None:
         self.world, self.minutes = world, minutes
@@ -137,7 +138,7 @@ class Faults:
         self.threads: list[int] = []
         self.files: list[int] = []
 
-    def watch(self, block, scores, detections) -> None:
+    def watch(self, heard) -> None:
         world = self.world
         if world.now < self.began + 60 * (len(self.done) + 0.5):
             return
@@ -166,18 +167,11 @@ def resident_kb() -> int:
 
 
 def hear(world: World, bundle, watcher) -> list[dict]:
-    stream = io.StringIO()
+    notes = EventNotes()
     with Microphone(captures=world, rate_hz=RATE_HZ) as microphone:
         world.microphone = microphone
-        listen(
-            KeywordSpotter(bundle),
-            microphone,
-            EventWriter(stream, RATE_HZ),
-            "simulated",
-            finite=False,
-            watchers=[watcher],
-        )
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+        listen(KeywordSpotter(bundle), microphone, EventWriter(RATE_HZ, [notes, watcher]), "simulated", finite=False)
+    return notes.events
 
 
 def test_an_hour_with_a_fault_every_minute(tiny_bundle):
@@ -219,11 +213,11 @@ def test_the_same_through_a_48_khz_device(tiny_bundle):
     assert events[-1]["lost_samples"] > 0
 
 
-class StopWhileAway:
+class StopWhileAway(Observer):
     def __init__(self, world: World, how: str) -> None:
         self.world, self.how, self.began = world, how, world.now
 
-    def watch(self, block, scores, detections) -> None:
+    def watch(self, heard) -> None:
         world = self.world
         if not world.how and world.now > self.began + 5:
             world.how, world.away_until = self.how, world.now + 1e9

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from hearing import EventNotes
 
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.detect.spotter import KeywordSpotter
@@ -124,11 +124,11 @@ def test_a_wyoming_stream_ends_with_its_last_word(tiny_bundle, words, end):
     spotter = KeywordSpotter(tiny_bundle)
     sound = next(sound for sound in words if len(heard(spotter, sound, 1280)) == 1)
     ((label, _, at),) = heard(spotter, sound, 1280)
-    output = io.StringIO()
-    server = WyomingServer("127.0.0.1", 0, lambda: KeywordSpotter(tiny_bundle), EventWriter(output, RATE_HZ))
+    notes = EventNotes()
+    server = WyomingServer("127.0.0.1", 0, lambda: KeywordSpotter(tiny_bundle), EventWriter(RATE_HZ, [notes]))
 
     def events() -> list[dict]:
-        return [json.loads(line) for line in output.getvalue().splitlines()]
+        return notes.events
 
     async def converse() -> tuple[str | None, int | None]:
         serving = asyncio.create_task(server._serve())

@@ -24,12 +24,12 @@ from kwspot.runtime.sinks.systemd import ServiceManager
 
 def read(tmp_path: Path, text: str, *argv: str) -> argparse.Namespace:
     (tmp_path / "kwspot.toml").write_text(text)
-    return arguments(listen_cli._parser(), ["--config", str(tmp_path / "kwspot.toml"), *argv])
+    return arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path / "kwspot.toml"), *argv])
 
 
 def test_every_option_can_be_said_in_a_file_as_on_the_command_line(tmp_path):
     """One value for each option that there is; what the command line makes of it, the file gives too."""
-    for action in listen_cli._parser()._actions:
+    for action in listen_cli.parser_of_options()._actions:
         if action.dest in NOT_IN_A_FILE:
             continue
         key = action.dest.replace("_", "-")
@@ -44,7 +44,7 @@ def test_every_option_can_be_said_in_a_file_as_on_the_command_line(tmp_path):
             value = 7
         line = words if not action.option_strings else [f"--{key}", *words]
         text = f"[{key}]\nlow = 0.25\n" if isinstance(value, dict) else f"{key} = {json.dumps(value)}\n"
-        expected = getattr(listen_cli._parser().parse_args(line), action.dest)
+        expected = getattr(listen_cli.parser_of_options().parse_args(line), action.dest)
         assert getattr(read(tmp_path, text), action.dest) == expected, key
 
 
@@ -84,9 +84,9 @@ def test_what_is_wrong_in_a_file_is_told_in_one_line(tmp_path, text, told):
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
-        arguments(listen_cli._parser(), ["--config", str(tmp_path / "none.toml")])
+        arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path / "none.toml")])
     with pytest.raises(ConfigError, match="expected TOML"):
-        arguments(listen_cli._parser(), ["--config", str(tmp_path)])
+        arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path)])
 
 
 class Manager:
@@ -130,10 +130,10 @@ def test_a_sign_of_life_is_given_while_blocks_come_and_not_otherwise(manager, mo
     told = ServiceManager.from_environment()
     assert told is not None
     told.put({"event": "start", "source": "microphone", "words": ["low"]})
-    told.watch(None, None, None)
-    told.watch(None, None, None)  # not yet due again
+    told.alive()
+    told.alive()  # not yet due again
     assert manager.hear(0.15) == ["READY=1\nSTATUS=listening to microphone for low", "WATCHDOG=1"]
-    told.watch(None, None, None)
+    told.alive()
     assert manager.hear(0.15) == ["WATCHDOG=1"]
     manager.close()
     told.put({"event": "detection", "label": "low", "score": 0.9})  # nobody there: no harm

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+import time
 
-import numpy as np
-from hearing import blocks_of, hear
-from tones import RATE_HZ
+from hearing import blocks_of, hear, heard_by
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap
@@ -15,14 +15,23 @@ from kwspot.runtime.sinks.meter import Meter
 
 
 def test_the_meter_shows_level_scores_thresholds_losses(tiny_bundle, words):
-    terminal, now = io.StringIO(), iter(np.arange(0, 1e4, 0.08))
+    terminal = io.StringIO()
     word = tiny_bundle.manifest.words[0]
     spotter = KeywordSpotter(tiny_bundle, thresholds={word: 0.5})
-    cpu = iter(np.arange(0, 1e3, 0.05))
-    meter = Meter(terminal, spotter, cpu_s=lambda: next(cpu), clock=lambda: next(now))
-    items = [*blocks_of(words), DeviceLost("no sound for 3 s"), DeviceBack("mic", 4.0), Gap(32_000, "device lost")]
-    events = hear(tiny_bundle, items, meter)
-    pictures = terminal.getvalue().split("\x1b[J")
+    meter = Meter(terminal, spotter, cpu_s=time.process_time)
+    began = time.monotonic()
+
+    def items():
+        yield from blocks_of(words)
+        yield DeviceLost("no sound for 3 s")
+        meter.print_above("a line\n")
+        yield DeviceBack("mic", 4.0)
+        yield Gap(32_000, "device lost")
+
+    events = hear(tiny_bundle, items(), meter)
+    took_s = time.monotonic() - began
+    pictures = re.split(r"\x1b\[J(?!a line)", terminal.getvalue())
+    assert sum("a line\n" in picture for picture in pictures) == 1
     assert any("microphone lost: no sound for 3 s; trying to open it again" in picture for picture in pictures)
     last = pictures[-2]
     assert "microphone open" in last
@@ -33,8 +42,7 @@ def test_the_meter_shows_level_scores_thresholds_losses(tiny_bundle, words):
     assert "CPU" in last
     detection = [event for event in events if event["event"] == "detection"][-1]
     assert f"{detection['at_s']:.2f} s  {detection['label']}  {detection['score']:.2f}" in last
-    # Five times a second at the most, beside what happens to the device.
-    assert len(pictures) < len(words) / RATE_HZ * 5 + 6
+    assert len(pictures) <= 5 * took_s + 4  # five times a second, for a line, and at the end
 
 
 def test_the_meter_shows_no_score_where_the_decision_has_no_mean_yet(tiny_bundle, words):
@@ -48,7 +56,7 @@ def test_the_meter_shows_no_score_where_the_decision_has_no_mean_yet(tiny_bundle
             spotter.skip(99 * hop)
             assert not meter._scores.any()
         else:
-            meter.watch(block, spotter.last_scores, spotter.push(block))
+            meter.watch(heard_by(spotter, block))
             means.append((spotter.last_smoothed[-1] if spotter.last_smoothed else None, meter._scores))
     shown = [scores for mean, scores in means if mean is not None]
     assert len(shown) > 40

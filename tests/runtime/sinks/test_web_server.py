@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hearing import heard_by
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
@@ -42,9 +43,9 @@ class Page:
         found = []
         for start in range(0, len(sound), BLOCK):
             block = sound[start : start + BLOCK]
-            detections = self.spotter.push(block)
-            found += detections
-            self.feed.watch(block, self.spotter.last_scores, detections)
+            heard = heard_by(self.spotter, block)
+            found += heard.detections
+            self.feed.watch(heard)
         return found
 
     def ask(self, method: str, path: str, content: object = None, **headers: str) -> tuple[int, bytes]:

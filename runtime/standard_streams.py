@@ -1,0 +1,74 @@
+"""Standard input, output and error: there whatever the caller did with them, and lines for people on the last."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import sys
+import threading
+from typing import Protocol
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+_lock = threading.RLock()
+
+
+class Picture(Protocol):
+    """Something that stands on the terminal, redrawn in its place."""
+
+    def print_above(self, text: str) -> None:
+        """Print whole lines above the picture."""
+
+
+_picture: Picture | None = None
+
+
+def show_picture(picture: Picture | None) -> None:
+    """Let lines for people make room for a picture from now on, or for none."""
+    global _picture
+    _picture = picture
+
+
+def say(text: str) -> None:
+    """Print ``kwspot: text`` on standard error."""
+    line = f"kwspot: {text}\n"
+    with _lock:
+        if _picture is not None:
+            _picture.print_above(line)
+        else:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+
+def is_same_terminal() -> bool:
+    """Return whether standard output and standard error are one terminal."""
+    return os.isatty(STDOUT) and os.isatty(STDERR) and os.fstat(STDOUT).st_rdev == os.fstat(STDERR).st_rdev
+
+
+def repair() -> None:
+    """Open what the caller has closed, and let no letter that a terminal does not have be an error.
+
+    A descriptor of 0 to 2 that is closed would be given to the next file that is
+    opened (a shell script that starts us may be that file), and ``print(file=None)``
+    would write messages among the events.
+    """
+    for number, name, mode in ((STDIN, "stdin", "r"), (STDOUT, "stdout", "w"), (STDERR, "stderr", "w")):
+        if getattr(sys, name) is None or (mode == "w" and _is_read_only(number)):
+            # Standard input for writing alone: whoever reads it is told, as of a closed one.
+            opened = os.open(os.devnull, os.O_WRONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            stream = open(number, mode, closefd=False, encoding="utf-8")  # noqa: SIM115 - a descriptor
+            setattr(sys, name, stream)
+    for text in (sys.stdout, sys.stderr):
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(errors="backslashreplace")
+
+
+def _is_read_only(descriptor: int) -> bool:
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    except OSError:  # closed since
+        return True
