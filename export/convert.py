@@ -25,6 +25,7 @@ from kwspot.export.requantised_additions import requantise_additions
 from kwspot.export.step import FRAMES, SCORES, StepModel, step_model
 from kwspot.export.step_calibration import steps_along
 from kwspot.runtime.errors import ExportError
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.manifest import MODEL_FILES, StatePair
 
 ONNX_OPSET = 17
@@ -84,7 +85,7 @@ def convert(
         of such steps, or cannot be converted; then the message names a log
         that is kept.
     """
-    with tempfile.TemporaryDirectory(prefix="kwspot-export-") as name:
+    with scratch_folder("export") as name:
         folder = Path(name)
         np.save(folder / "calibration.npy", calibration)
         np.save(folder / "parity.npy", parity)

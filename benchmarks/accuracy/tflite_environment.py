@@ -7,7 +7,6 @@ Run there as ``python -m kwspot.benchmarks.accuracy.tflite_environment BUNDLE FR
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from kwspot.benchmarks.accuracy.scores import Stage, clip_scores
 from kwspot.runtime.child import run_child
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import EngineError
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.engines import open_engine
 
@@ -46,7 +46,7 @@ def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> St
     EngineError
         If that Python is missing, or cannot run the model.
     """
-    with tempfile.TemporaryDirectory(prefix="kwspot-tflite-") as name:
+    with scratch_folder("tflite") as name:
         given, said = Path(name) / "frames.npy", Path(name) / "scores.npy"
         np.save(given, frames)
         bundle_path = str(bundle.path.resolve())

@@ -19,7 +19,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
 from kwspot.runtime.child import run_child
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, EngineError
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import load_bundle
 from kwspot.runtime.results import result, table_stream, write_json
 
@@ -215,7 +215,7 @@ def main(argv: Sequence[str]) -> int:
     entries += [Entry(name, name, environment(name, Path(args.environments).absolute()), window) for name in names]
     # Children inherit the core.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory(prefix="kwspot-peers-") as scratch:
+    with scratch_folder("peers") as scratch:
         sound_file = Path(scratch) / "sound.s16"
         sound.astype(np.dtype("<i2")).tofile(sound_file)
         block_samples = round(args.block_ms * rate_hz / 1000)

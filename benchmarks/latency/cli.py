@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import ConfigError, EngineError
+from kwspot.runtime.files import scratch_folder
 
 if TYPE_CHECKING:
     from kwspot.runtime.model.bundle import Bundle
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
             note("float is not measured in onnx: a bundle holds its float model as .tflite alone")
     rate_hz, hop = bundle.manifest.features.sample_rate_hz, bundle.manifest.inference_hop_samples
     sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, hop)
-    with tempfile.TemporaryDirectory(prefix="kwspot-latency-") as scratch:
+    with scratch_folder("latency") as scratch:
         sound_file = Path(scratch) / "sound.s16"
         sound.astype("<i2").tofile(sound_file)
         runs = [_measure(bundle, engine, precision, sound_file, args.hops) for engine, precision in wanted]

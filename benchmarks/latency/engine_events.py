@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.accuracy.tflite_environment import run_in_environment
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.detect.replay import Replay, Scored, Scorer
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 
 
@@ -59,14 +59,14 @@ def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int
     EngineError
         If that Python is missing, or cannot run the model.
     """
-    with tempfile.TemporaryDirectory(prefix="kwspot-engines-") as name:
+    with scratch_folder("engines") as name:
         for number, sound in enumerate(sounds):
-            np.save(Path(name) / f"{number}.npy", sound)
+            np.save(name / f"{number}.npy", sound)
         run_in_environment(
-            python, "kwspot.benchmarks.latency.engine_events", str(bundle.path.resolve()), "tflite", name
+            python, "kwspot.benchmarks.latency.engine_events", str(bundle.path.resolve()), "tflite", str(name)
         )
-        events = [Event(**values) for values in json.loads((Path(name) / "events.json").read_text())]
-        return Heard(np.load(Path(name) / "scores.npy"), events)
+        events = [Event(**values) for values in json.loads((name / "events.json").read_text())]
+        return Heard(np.load(name / "scores.npy"), events)
 
 
 def _work(bundle_path: str, engine: str, folder: str) -> int:

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from kwspot.benchmarks.pi.emulator import EmulatedBoard, require
 from kwspot.benchmarks.pi.userland import PYTHON_OF
 from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import DeployError
-from kwspot.runtime.files import whole_folder
+from kwspot.runtime.files import scratch_folder, whole_folder
 
 _PLUGIN = Path(__file__).with_name("count_instructions.c")
 
@@ -64,7 +63,7 @@ class Guest:
         DeployError
             If the program fails, or the plugin does not report.
         """
-        with tempfile.TemporaryDirectory(prefix="kwspot-count-") as scratch:
+        with scratch_folder("count") as scratch:
             report = Path(scratch) / "report"
             # One thread, and the same order of every dictionary, so that a count repeats.
             command = self._board.qemu_command(

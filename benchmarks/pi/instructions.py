@@ -7,7 +7,6 @@ not time: a vector instruction counts as one, caches and the pipeline are not se
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from kwspot.benchmarks.pi.cores import core_of
 from kwspot.benchmarks.pi.guest import Counts, Guest, unpack_archive
 from kwspot.runtime.child import kwspot_command, run_child
 from kwspot.runtime.errors import DeployError
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.runtime.model.golden import synthetic_sound
 
@@ -66,7 +66,7 @@ def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, wo
     worker = site / "kwspot/benchmarks/pi" / _WORKER.name
     (deployed_bundle,) = site.parent.glob("*.kws")
     assert load_bundle(deployed_bundle).hash == bundle.hash
-    with tempfile.TemporaryDirectory(prefix="kwspot-sound-") as scratch:
+    with scratch_folder("sound") as scratch:
         sound = write_sound(bundle, Path(scratch))
         counts = guest.count([str(worker), str(deployed_bundle), engine, str(sound), str(SECONDS)], sites=[site])
     manifest = bundle.manifest
@@ -87,7 +87,7 @@ def count_peer(name: str, bundle: Bundle, *, core: str, target: str, site: Path,
     guest = Guest(work, core_of(core), release=RELEASE_OF[target])
     sites = (peer_site(name, RELEASE_OF[target], work), site)
     worker = site / "kwspot/benchmarks/pi/peer_worker.py"
-    with tempfile.TemporaryDirectory(prefix="kwspot-sound-") as scratch:
+    with scratch_folder("sound") as scratch:
         sound = write_sound(bundle, Path(scratch))
         counts = guest.count([str(worker), name, str(sound), str(_WARM_UP_S), str(SECONDS), core], sites=sites)
     return counts[0][1] / SECONDS / 1e6

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.files import scratch_folder
 
 SCHEMA = "kwspot.instructions/1"
 DEFAULT_CORES = ("cortex-a53", "cortex-a76")
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"{'':30}{''.join(f'{name:>11}' for name in columns)}", file=out)
     runs: list[dict[str, Any]] = []
     args.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="instructions-", dir=args.work) as scratch:
+    with scratch_folder("instructions", args.work) as scratch:
         site = deployed(bundle, args.target, args.engine, Path(scratch))
         for core in cores:
             run = count(bundle, core=core, target=args.target, engine=args.engine, site=site, work=args.work)

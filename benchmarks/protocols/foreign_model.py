@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.features.quantise import dequantise
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import open_classifier
 from kwspot.runtime.model.engines import open_engine
@@ -193,7 +193,7 @@ def open_models(path: Path, onnx: Path | None) -> list[ForeignModel]:
     model = LiteRtModel(path)
     if onnx is not None:
         return [model, OnnxModel(onnx)]
-    with tempfile.TemporaryDirectory(prefix="kwspot-model-") as name:
+    with scratch_folder("model") as name:
         return [model, OnnxModel(onnx_of(path, Path(name)))]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from kwspot.benchmarks.noise import aa_noise
 from kwspot.runtime.child import kwspot_command, run_child
 from kwspot.runtime.errors import EngineError
 from kwspot.runtime.false_accept_rate import evidence_line
+from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.progress import Progress
 from kwspot.runtime.results import result
@@ -90,7 +90,7 @@ def measured_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
     """``runs`` of ``kwspot bench latency``, measured twice, and the ``noise`` between the two."""
     command = kwspot_command("bench", "latency", str(bundle.path), "--float", "--hops", str(hops))
     rounds = []
-    with tempfile.TemporaryDirectory(prefix="kwspot-report-") as name:
+    with scratch_folder("report") as name:
         target = Path(name) / "latency.json"
         for _ in range(2):
             run_child([*command, "--json", str(target)], EngineError)

@@ -15,7 +15,6 @@ import base64
 import io
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.files import whole_file
+from kwspot.runtime.files import scratch_folder, whole_file
 
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -50,7 +49,7 @@ def browser() -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = program
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with tempfile.TemporaryDirectory(prefix="kwspot-browser-", ignore_cleanup_errors=True) as profile:
+    with scratch_folder("browser") as profile:
         for flag in (*_FLAGS, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

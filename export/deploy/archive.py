@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,10 +16,11 @@ from string import Template
 
 from kwspot.export.deploy.boards import REFUSED, Board
 from kwspot.export.deploy.kit_wheel import kit_wheel, wheel_name
-from kwspot.runtime.errors import DeployError
-from kwspot.runtime.files import whole_file
+from kwspot.runtime.errors import BundleError, DeployError
+from kwspot.runtime.files import scratch_folder, whole_file
 from kwspot.runtime.model.bundle import Bundle, sha256_of
 from kwspot.runtime.model.engines import ENGINES
+from kwspot.runtime.names import find_name_fault
 
 FOLDER = "kwspot-pi"
 """What the archive unpacks to."""
@@ -59,7 +60,7 @@ def write_archive(
     OSError
         If the archive cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="kwspot-deploy-") as scratch:
+    with scratch_folder("deploy") as scratch:
         folder = Path(scratch) / FOLDER
         _fill(folder, bundle, boards, engine=engine, offline=offline)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -72,8 +73,12 @@ def write_archive(
 
 
 def _fill(folder: Path, bundle: Bundle, boards: Sequence[Board], *, engine: str | None, offline: bool) -> None:
+    if fault := find_name_fault(bundle.name):
+        raise BundleError(f"the bundle {bundle.name!r} cannot be deployed under this name: {fault}; rename its folder")
     name = f"{bundle.name}.kws"
-    shutil.copytree(bundle.path, folder / name)
+    (folder / name).mkdir(parents=True)
+    for file, content in bundle.files():
+        (folder / name / file).write_bytes(content)
     (folder / wheel_name()).write_bytes(kit_wheel())
     shutil.copy(_HERE / "install.sh", folder)
     (folder / "boards").mkdir()
@@ -118,9 +123,8 @@ def _board_conf(board: Board, engine: str, requirements: str) -> str:
 
 
 def _conf(**values: str) -> str:
-    """Assignments for a shell."""
-    assert not any("'" in value for value in values.values())
-    return "".join(f"{key}='{value}'\n" for key, value in values.items())
+    """Write assignments for a shell."""
+    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
 
 
 def _download(board: Board, requirements: Path, folder: Path) -> None:
@@ -164,5 +168,5 @@ def _pack(target: Path, files: dict[str, Path]) -> None:
 @contextlib.contextmanager
 def scratch_archive() -> Iterator[Path]:
     """A place for an archive that only travels."""
-    with tempfile.TemporaryDirectory(prefix="kwspot-deploy-") as scratch:
+    with scratch_folder("deploy") as scratch:
         yield Path(scratch) / f"{FOLDER}.tar.gz"

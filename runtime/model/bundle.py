@@ -149,12 +149,19 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
             f"or the name of one that ships with the kit ({shipped})"
         )
     content = _read_file(folder / MANIFEST_FILE, manifest_check.MOST_BYTES)
-    bundle = Bundle(path=folder, manifest=read_manifest(content, folder), hash=sha256_of(content))
-    if fault := find_text_fault(bundle.name):
-        raise BundleError(f"{str(folder)!a} cannot be the name of a bundle: {fault}; rename the folder")
-    for _ in bundle.files():
-        pass  # each is hashed as it is read
-    return bundle
+    while True:
+        bundle = Bundle(path=folder, manifest=read_manifest(content, folder), hash=sha256_of(content))
+        if fault := find_text_fault(bundle.name):
+            raise BundleError(f"{str(folder)!a} cannot be the name of a bundle: {fault}; rename the folder")
+        try:
+            for _ in bundle.files():
+                pass  # each is hashed as it is read
+        except BundleDamagedError:
+            read, content = content, _read_file(folder / MANIFEST_FILE, manifest_check.MOST_BYTES)
+            if content == read:
+                raise
+        else:
+            return bundle  # else it was changed in this moment, and is read again
 
 
 def read_manifest(content: bytes, folder: Path) -> Manifest:

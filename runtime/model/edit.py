@@ -1,14 +1,15 @@
-"""A bundle that is changed where it lies: its files are replaced whole, ``bundle.json`` last."""
+"""A bundle that is changed where it lies: one program at a time, and each reader sees the old bundle or the new one."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from kwspot.runtime.errors import BundleError
-from kwspot.runtime.files import whole_file
-from kwspot.runtime.model.bundle import MANIFEST_FILE, Bundle, load_bundle
+from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file, whole_folder
+from kwspot.runtime.model.bundle import MANIFEST_FILE, Bundle, load_bundle, read_manifest
 from kwspot.runtime.model.manifest import Manifest
 
 
@@ -31,18 +32,32 @@ def check_writable(bundle: Bundle, named: str | os.PathLike[str]) -> None:
 
 
 def store(bundle: Bundle, manifest: Manifest, files: Mapping[str, bytes] | None = None) -> Bundle:
-    """The bundle with another manifest and other contents of some files, opened again from where it lies.
+    """Give the bundle another manifest and other contents of some files, and open it again from where it lies.
+
+    ``bundle.json`` alone is replaced as a file. Where other files change, too, the whole folder is exchanged.
 
     Raises
     ------
     BundleError
-        If the bundle has been changed since it was opened.
+        If the bundle has been changed since it was opened, or the new one would be refused; it is then as it was.
+    KwspotError
+        If another process is changing it.
     OSError
-        If it cannot be written; ``bundle.json`` is then as it was.
+        If it cannot be written; it is then as it was.
     """
-    if load_bundle(bundle.path).hash != bundle.hash:
-        raise BundleError(f"{bundle.path} has been changed in the meantime; run the command again")
-    for name, content in {**(files or {}), MANIFEST_FILE: manifest.to_json().encode()}.items():
-        with whole_file(bundle.path / name) as beside:
-            beside.write_bytes(content)
+    content = manifest.to_json().encode()
+    read_manifest(content, bundle.path)
+    with hold_lock(bundle.path, "kwspot: its thresholds or its verifier"):
+        if load_bundle(bundle.path).hash != bundle.hash:
+            raise BundleError(f"{bundle.path} has been changed in the meantime; run the command again")
+        if not files:
+            with whole_file(bundle.path / MANIFEST_FILE) as beside:
+                beside.write_bytes(content)
+        else:
+            with whole_folder(bundle.path, overwrite=True) as folder:
+                ours = shutil.ignore_patterns(LOCK_FILE)
+                shutil.copytree(bundle.path, folder, symlinks=True, ignore=ours, dirs_exist_ok=True)
+                for name, changed in {**files, MANIFEST_FILE: content}.items():
+                    (folder / name).write_bytes(changed)
+                load_bundle(folder)
     return load_bundle(bundle.path)

@@ -189,6 +189,29 @@ def test_mistakes_on_the_command_line(tmp_path):
     assert [board.name for board in choose("auto")] == list(BOARDS)
 
 
+@pytest.mark.parametrize("name", ["mine", "what's up", "grüß dich"])
+def test_the_files_of_the_bundle_and_no_others_are_packed_under_its_folders_name(tmp_path, name):
+    mine = Path(shutil.copytree(load_bundle("tutorial").path, tmp_path / f"{name}.kws"))
+    names = sorted(path.name for path in mine.iterdir())
+    (mine / "shadow").symlink_to("/etc/passwd")
+    (mine / "private.txt").write_text("private")
+    (mine / "more").mkdir()
+    target = tmp_path / "a.tar.gz"
+    archive_module.write_archive(target, load_bundle(mine), [this_machine()], engine=None, offline=False)
+    with tarfile.open(target) as content:
+        packed = [member.name.partition(f"kwspot-pi/{name}.kws/")[2] for member in content if ".kws/" in member.name]
+        conf = content.extractfile("kwspot-pi/archive.conf").read().decode()
+    assert sorted(packed) == names
+    shell = subprocess.run(["sh", "-c", f'{conf}\nprintf %s "$BUNDLE"'], capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{name}.kws"
+
+
+def test_a_bundle_whose_name_is_an_option_is_refused(tmp_path):
+    named = shutil.copytree(load_bundle("tutorial").path, tmp_path / "-rf.kws")
+    with pytest.raises(BundleError, match="cannot be deployed under this name: it begins with '-'"):
+        archive_module.write_archive(tmp_path / "a", load_bundle(named), [this_machine()], engine=None, offline=False)
+
+
 def test_wheels_that_cannot_be_had_leave_no_archive(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.errors import ConfigError, RecordingError
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
+from kwspot.runtime.files import scratch_folder
 from kwspot.train.speech.festival import FestivalVoice
 
 Sound = NDArray[np.int16]
@@ -95,7 +95,7 @@ def _voice(
     name: str | None = None,
 ) -> ProgramVoice:
     def say(text: str, rng: np.random.Generator) -> Sound:
-        with tempfile.TemporaryDirectory(prefix="kwspot-voice-") as folder:
+        with scratch_folder("voice") as folder:
             wav = Path(folder) / "said.wav"
             arguments, given = command(text, voice, wav, rng)
             return _said(arguments, given, wav, text)
@@ -150,7 +150,7 @@ def _festival(voice: str) -> ProgramVoice:
     festival = FestivalVoice(voice)
 
     def say(text: str, rng: np.random.Generator) -> Sound:
-        with tempfile.TemporaryDirectory(prefix="kwspot-voice-") as folder:
+        with scratch_folder("voice") as folder:
             wav = Path(folder) / "said.wav"
             festival.write(text, wav, rng.uniform(*_FESTIVAL_STRETCH))
             return _heard("festival", wav, text, "no sound was written")

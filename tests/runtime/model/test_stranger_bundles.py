@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -20,10 +21,14 @@ from kwspot.runtime.cli import main
 from kwspot.runtime.errors import BundleDamagedError, BundleError, EngineError, KwspotError
 from kwspot.runtime.model import bundle as bundle_module
 from kwspot.runtime.model import npz
-from kwspot.runtime.model.bundle import Bundle, load_bundle, sha256_of
+from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, load_bundle, sha256_of
+from kwspot.runtime.model.edit import store
+from kwspot.runtime.model.embedding import embedding_specs
 from kwspot.runtime.model.engines import open_engine
+from kwspot.runtime.model.golden import golden_verifier_scores
+from kwspot.runtime.model.manifest import VerifierInfo
 from kwspot.runtime.model.npz import ArraySpec, read_npz
-from kwspot.runtime.model.verifier import open_verifier
+from kwspot.runtime.model.verifier import Verifier, open_verifier
 from kwspot.runtime.names import find_name_fault
 
 Change = Callable[[dict[str, Any]], object]
@@ -334,18 +339,23 @@ def test_scores_at_other_times_are_found(folder: Path, capsys: pytest.CaptureFix
 
 
 def _verifier_bundle(folder: Path) -> tuple[Bundle, dict[str, np.ndarray]]:
-    from kwspot.train.word.verifier import EMBEDDING, add_verifier
-
-    with np.load(EMBEDDING) as held:
-        arrays = dict(held)
-    rng = np.random.default_rng(0)
+    """A verifier of random weights."""
+    bundle, rng = load_bundle(folder), np.random.default_rng(0)
+    arrays = {
+        name: rng.integers(-9, 9, spec.shape, np.int8)
+        if spec.dtypes == ("int8",)
+        else rng.uniform(0, 0.01, spec.shape).astype(np.float32)
+        for name, spec in embedding_specs().items()
+    }
     arrays |= {
         "hidden/weight": rng.normal(0, 0.01, (16 * 96, 16)).astype(np.float16),
         "hidden/bias": np.zeros(16, np.float32),
         "scores/weight": rng.normal(0, 0.1, (16, 10)).astype(np.float32),
         "scores/bias": np.zeros(10, np.float32),
     }
-    return add_verifier(load_bundle(folder), arrays, 0.001), arrays
+    content, scores = packed(**arrays), golden_verifier_scores(Verifier(arrays, 10))
+    info = VerifierInfo(sha256_of(content), 0.001, 0.8, 5.0, 2, tuple(scores.tolist()))
+    return store(bundle, dataclasses.replace(bundle.manifest, verifier=info), {VERIFIER_FILE: content}), arrays
 
 
 @pytest.mark.parametrize("name", ["hidden/weight", "scores/bias", "7/scale"])
