@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import wave
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.sound_file import read_sound
-from kwspot.runtime.errors import AudioFormatError, RecordingError
+from kwspot.runtime.audio.sound_file import open_sound
+from kwspot.runtime.errors import AudioFormatError
+from kwspot.runtime.standard_streams import say
 
 BLOCK_SAMPLES = 1280
 """80 ms at 16 kHz: what a microphone delivers at once, and enough frames to share the cost of a call."""
@@ -45,57 +44,27 @@ SourceEvent = Gap | DeviceLost | DeviceBack
 def wav_blocks(
     path: str | os.PathLike[str], *, rate_hz: int = 16_000, block_samples: int = BLOCK_SAMPLES
 ) -> Iterator[NDArray[np.int16]]:
-    """A sound file, block by block, int16 (up to block_samples,).
+    """Yield a sound file block by block, int16 (up to block_samples,), however long it is.
 
-    16-bit PCM WAV, mono at `rate_hz`, is read with the standard library alone;
-    anything else is converted, which needs the extra ``files``.
+    WAV of 16 bits at `rate_hz` needs numpy alone; other rates and formats are
+    converted, which needs the extra ``files``. A named pipe is read as it
+    is written. Of a file whose header promises less sound than is there, a
+    line on standard error tells.
 
     Raises
     ------
     RecordingError
-        If the file is missing, no sound, or shorter than its header promises.
+        If the file is missing or no sound; after its sound, if it is corrupt
+        or shorter than its header promises.
     AudioFormatError
         If it has to be converted and the extra is not installed.
     """
-    try:
-        sound = wave.open(os.fspath(path), "rb")  # noqa: SIM115 - closed below, once it is known to fit
-    except FileNotFoundError:
-        raise RecordingError(f"{path} does not exist; expected a sound file: check the path") from None
-    except IsADirectoryError:
-        raise RecordingError(f"{path} is a folder; expected a sound file: name the files in it") from None
-    except (wave.Error, EOFError) as error:
-        yield from _converted(path, rate_hz, block_samples, f"no 16-bit PCM WAV ({error or 'no header'})")
-        return
-    with sound:
-        if (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) != (1, 2, rate_hz):
-            seen = f"{sound.getframerate()} Hz, {sound.getnchannels()} channels, {8 * sound.getsampwidth()} bit"
-            yield from _converted(path, rate_hz, block_samples, seen)
-            return
-        read = 0
-        while content := sound.readframes(block_samples):
-            block = np.frombuffer(content[: len(content) // 2 * 2], np.dtype("<i2")).astype(np.int16, copy=False)
-            read += len(block)
-            yield block
-        if read < sound.getnframes():
-            raise RecordingError(
-                f"{path} is truncated: {read} of the {sound.getnframes()} samples that its header promises; "
-                "copy or record it again"
-            )
-
-
-def _converted(
-    path: str | os.PathLike[str], rate_hz: int, block_samples: int, seen: str
-) -> Iterator[NDArray[np.int16]]:
-    try:
-        sound = read_sound(path, rate_hz)
-    except ModuleNotFoundError as error:
-        name = Path(path).name
-        raise AudioFormatError(
-            f"{path} is {seen}; this bundle hears {rate_hz} Hz mono 16-bit WAV. Converting needs {error.name}: "
-            f"pip install 'kwspot[files]', or: sox {name} -r {rate_hz} -c 1 -b 16 converted.wav"
-        ) from None
-    for start in range(0, len(sound), block_samples):
-        yield sound[start : start + block_samples]
+    with open_sound(path, pipes=True) as sound:
+        for samples in sound.mono(rate_hz):
+            for start in range(0, len(samples), block_samples):
+                yield samples[start : start + block_samples]
+        if sound.notice:
+            say(sound.notice)
 
 
 def raw_blocks(stream: BinaryIO, *, block_samples: int = BLOCK_SAMPLES) -> Iterator[NDArray[np.int16]]:

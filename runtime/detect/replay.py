@@ -8,7 +8,7 @@ Scores take the time; the decision at other thresholds is replayed on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_file import open_sound
 from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.decision import Decision, Detection
 from kwspot.runtime.detect.scoring import Scoring
@@ -108,9 +109,14 @@ class Scorer:
         number
             The sound's place in its list: where it begins between two hops follows from it.
         """
+        return self.score_blocks([sound], number)
+
+    def score_blocks(self, blocks: Iterable[NDArray[np.int16]], number: int = 0) -> Scored:
+        """Return the scores of a sound that comes in blocks, as :meth:`score` does."""
         self._scoring.reset()
         lead = number * _PHASE_STEP % self._manifest.inference_hop_samples
-        scored = Scored.join([self.push(np.pad(sound, (lead, 0))), self.finish()])
+        parts = [self.push(np.zeros(lead, np.int16)), *map(self.push, blocks), self.finish()]
+        scored = Scored.join(parts)
         return Scored(scored.at - lead, scored.scores)
 
     def score_utterances(self, utterances: Sequence[Utterance], report: Report) -> list[ScoredUtterance]:
@@ -126,8 +132,17 @@ class Scorer:
         """Return every negative with its scores; the silence after it is not counted as time."""
         scored = []
         for number, path in enumerate(paths):
-            sound = read_sound(path, self.rate_hz)
-            scored.append(ScoredNegative(path, len(sound) / self.rate_hz, self.score(sound, number)))
+            heard = 0
+
+            def blocks(path: Path) -> Iterator[NDArray[np.int16]]:
+                nonlocal heard
+                with open_sound(path) as sound:  # which may be hours long
+                    for block in sound.mono(self.rate_hz):
+                        heard += len(block)
+                        yield block
+
+            scores = self.score_blocks(blocks(path), number)
+            scored.append(ScoredNegative(path, heard / self.rate_hz, scores))
             report(number + 1, len(paths))
         return scored
 

@@ -55,16 +55,37 @@ def bar(share: float, mark: float) -> str:
     return f"[{''.join(cells)}]"
 
 
-def samples_at_full_scale(frames: NDArray[Any], full_scale: float = INT16_FULL_SCALE) -> int:
-    """How many samples, of frames (n, channels), are at full scale in runs of `CLIPPED_RUN` or more.
+class ClippingCounter:
+    """Counts the samples at full scale of sound that comes in blocks.
 
-    At full scale is what is a step of 16 bits below it or beyond: in the positive, int16 has no more.
+    At full scale is what is a step of 16 bits below it or beyond: in the
+    positive, int16 has no more.
+
+    Attributes
+    ----------
+    samples : int
+        How many were at full scale in runs of `CLIPPED_RUN` or more.
     """
-    limit = full_scale * (1 - 1 / INT16_FULL_SCALE)
-    count = 0
-    for side in (frames >= limit, frames <= -limit):
-        padded = np.pad(side, ((1, 1), (0, 0))).astype(np.int8)  # (n + 2, channels)
-        edges = np.diff(padded, axis=0).T  # (channels, n + 1): 1 where a run starts, -1 just after its end
-        lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
-        count += int(lengths[lengths >= CLIPPED_RUN].sum())
-    return count
+
+    def __init__(self, channels: int) -> None:
+        self.samples = 0
+        self._before = np.zeros((2, CLIPPED_RUN, channels), bool)  # whether the last frames were; [side]
+
+    def push(self, frames: NDArray[Any]) -> None:
+        """Take frames, int16 or of full scale ±1, (n, channels)."""
+        full_scale = INT16_FULL_SCALE if frames.dtype == np.int16 else 1.0
+        limit = full_scale * (1 - 1 / INT16_FULL_SCALE)
+        for side, is_full in enumerate((frames >= limit, frames <= -limit)):
+            is_full = np.concatenate([self._before[side], is_full])  # (CLIPPED_RUN + n, channels)
+            self._before[side] = is_full[-CLIPPED_RUN:]
+            # [k]: the frames k to k + CLIPPED_RUN - 1 are; the first of them is the last of a run's beginning.
+            in_run = np.lib.stride_tricks.sliding_window_view(is_full, CLIPPED_RUN, axis=0).min(axis=-1)
+            begins = in_run[1:] & ~in_run[:-1]
+            self.samples += int(in_run[1:].sum()) + (CLIPPED_RUN - 1) * int(begins.sum())
+
+
+def samples_at_full_scale(samples: NDArray[np.int16]) -> int:
+    """Return how many samples of mono sound, (n,), a :class:`ClippingCounter` finds."""
+    counter = ClippingCounter(1)
+    counter.push(samples[:, None])
+    return counter.samples

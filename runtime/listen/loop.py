@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap, SourceEvent
 from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.detect.spotter import KeywordSpotter
-from kwspot.runtime.errors import KwspotError
+from kwspot.runtime.errors import KwspotError, RecordingError
 from kwspot.runtime.sinks.events import EventWriter
 from kwspot.runtime.sinks.observer import Heard
 
@@ -72,6 +72,8 @@ def listen(
         if finite:
             detected += show(np.empty(0, np.int16), spotter.finish())
     except (KwspotError, OSError) as error:
+        if finite and isinstance(error, RecordingError):  # what could be read of it is a whole sound all the same
+            detected += show(np.empty(0, np.int16), spotter.finish())
         events.write("error", source=source, message=str(error))
         raise
     finally:

@@ -93,7 +93,7 @@ class UtteranceCutter:
     def _judged(self, word: Word, samples: NDArray[np.int16]) -> Utterance | Again:
         if word.start == 0:
             return Again("cut", "the word had begun before recording did; wait for a moment, then say it")
-        clipped = samples_at_full_scale(samples[:, np.newaxis])
+        clipped = samples_at_full_scale(samples)
         if clipped >= CLIPPED_SAMPLES:
             return Again("clipped", f"too loud, {clipped} samples are clipped; go further away, or turn its gain down")
         if word.level_db < TOO_QUIET_DB:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder
-from kwspot.runtime.audio.sound_file import read_frames
+from kwspot.runtime.audio.sound_file import LOWEST_RATE_HZ, open_sound
 from kwspot.runtime.errors import RecordingError
-from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, samples_at_full_scale
+from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 SILENT_BELOW_DBFS = -60.0
@@ -25,6 +25,7 @@ RULES = {
     "not sound": "not a format that libsndfile knows",
     "corrupt": "begins as sound but cannot be decoded, or has NaN or infinite samples",
     "truncated": "fewer samples than the header promises",
+    "longer": "more bytes of sound than the header promises; all are used",
     "empty": "no samples",
     "silent": f"no sample reaches {SILENT_BELOW_DBFS:.0f} dBFS",
     "clipped": f"{CLIPPED_SAMPLES} samples or more at full scale in runs of {CLIPPED_RUN} or more",
@@ -103,22 +104,28 @@ def examine(folder: DataFolder) -> Report:
 
 
 def _examine_file(path: Path) -> _Examined:
+    digest, peak, frames, rate_hz, notice = hashlib.blake2b(digest_size=16), 0.0, 0, LOWEST_RATE_HZ, ""
     try:
-        frames, rate_hz = read_frames(path)
+        with open_sound(path) as sound:
+            rate_hz, clipping = sound.rate_hz, ClippingCounter(sound.channels)
+            digest.update(f"{rate_hz} Hz, {sound.channels} channels".encode())
+            for block in sound.blocks():
+                frames += len(block)
+                full = INT16_FULL_SCALE if block.dtype == np.int16 else 1.0
+                # In float64, for int16 has no +32768.
+                peak = max(peak, float(block.max()) / full, -float(block.min()) / full)
+                digest.update(block.tobytes())
+                clipping.push(block)
+            notice = sound.notice
     except RecordingError as error:
         return _Examined(0.0, b"", error.fault, _shown(str(error)))
-    seconds = len(frames) / rate_hz
-    full = INT16_FULL_SCALE if frames.dtype == np.int16 else 1.0
-    # In float64, for int16 has no +32768.
-    peak = max(float(frames.max()), -float(frames.min())) / full
+    seconds = frames / rate_hz
     if peak < 10 ** (SILENT_BELOW_DBFS / 20):
         seen = "all samples are zero" if peak == 0 else f"its peak is {20 * np.log10(peak):.0f} dBFS"
         return _Examined(seconds, b"", "silent", seen)
-    digest = hashlib.blake2b(frames.tobytes(), digest_size=16, salt=rate_hz.to_bytes(4, "little")).digest()
-    clipped = samples_at_full_scale(frames, full) if peak >= 1 - 1 / INT16_FULL_SCALE else 0
-    if clipped >= CLIPPED_SAMPLES:
-        return _Examined(seconds, digest, "clipped", f"{clipped} samples at full scale")
-    return _Examined(seconds, digest, "", "")
+    if clipping.samples >= CLIPPED_SAMPLES:
+        return _Examined(seconds, digest.digest(), "clipped", f"{clipping.samples} samples at full scale")
+    return _Examined(seconds, digest.digest(), "longer" if notice else "", _shown(notice))
 
 
 def _duplicates(root: Path, examined: dict[Path, _Examined]) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ from tones import RATE_HZ
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.audio.resample import StreamResampler
 from kwspot.runtime.detect.spotter import KeywordSpotter
-from kwspot.runtime.errors import DeviceError
+from kwspot.runtime.errors import AudioFormatError
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])
@@ -38,7 +38,7 @@ def test_resampling_in_blocks_is_resampling_at_once_and_counts_every_sample(rate
 def test_without_soxr_a_device_of_another_rate_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "soxr", None)
     StreamResampler(RATE_HZ, RATE_HZ)
-    with pytest.raises(DeviceError, match=r"48000 Hz .* 16000 Hz; .* pip install 'kwspot\[files\]'"):
+    with pytest.raises(AudioFormatError, match=r"48000 Hz .* 16000 Hz; .* pip install 'kwspot\[files\]'"):
         StreamResampler(48_000, RATE_HZ)
 
 

@@ -57,7 +57,7 @@ def test_without_the_extra_a_native_wav_is_read_and_another_says_what_to_install
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert seen[0] == "5000"
-    assert "44100 Hz, 1 channels, 16 bit; this bundle hears 16000 Hz" in seen[1]
+    assert "other.wav: the sound is of 44100 Hz and this bundle hears 16000 Hz" in seen[1]
     assert "pip install 'kwspot[files]'" in seen[1]
 
 
@@ -65,7 +65,7 @@ def test_a_truncated_wav_is_an_error_after_its_sound(tmp_path):
     path = write_wav(tmp_path / "a.wav")
     path.write_bytes(path.read_bytes()[:-2001])
     heard = []
-    with pytest.raises(RecordingError, match="truncated: 3999 of the 5000 samples"):
+    with pytest.raises(RecordingError, match="truncated, its header promises 2001 bytes more"):
         heard.extend(wav_blocks(path))
     np.testing.assert_array_equal(np.concatenate(heard), SOUND[:3999])
 
@@ -73,7 +73,7 @@ def test_a_truncated_wav_is_an_error_after_its_sound(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("missing.wav", None, "does not exist"),
+        ("missing.wav", None, "No such file"),
         ("empty.wav", b"", "is empty"),
         ("text.wav", b"this is no sound at all, it is a text", "cannot be read as sound"),
     ],
@@ -83,7 +83,7 @@ def test_what_is_no_sound_is_refused(tmp_path, name, content, says):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(RecordingError, match=says):
         list(wav_blocks(tmp_path / name))
-    with pytest.raises(RecordingError, match="is a folder"):
+    with pytest.raises(RecordingError, match="Is a directory"):
         list(wav_blocks(tmp_path))
 
 
