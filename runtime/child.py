@@ -2,17 +2,82 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from kwspot.runtime.errors import KwspotError
+from kwspot.runtime.errors import KwspotError, RunError
+
+
+class CommandFailed(RunError):
+    """A command of the program ended with a status other than 0; it has said why."""
+
+    def __init__(self, command: str, status: int) -> None:
+        super().__init__(f"'{command}' ended with status {status}; mend that and run this again")
+        self.status = status
 
 
 def kwspot_command(*arguments: str) -> list[str]:
     """Return the command line of a kwspot command in this environment."""
     return [sys.executable, "-m", "kwspot.runtime.cli", *arguments]
+
+
+def kwspot(
+    *arguments: str,
+    module: str = "kwspot.runtime.cli",
+    quiet: bool = False,
+    results: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a command of the program for people to watch; its results go to stderr, as our stdout holds our own.
+
+    Rooms exchange files: this is how one room has another's work done. The child ends with us, however we end; after
+    Ctrl-C it is ended before it can give advice of its own.
+
+    Parameters
+    ----------
+    module
+        A module to run in place of the program.
+    quiet
+        Do not print the command.
+    results
+        Show what it writes to stdout, else it is dropped.
+    environment
+        Variables to set for the child.
+
+    Raises
+    ------
+    CommandFailed
+        If the command fails.
+    """
+    named = "kwspot " + " ".join(arguments)
+    if not quiet:
+        print(f"$ {named}", file=sys.stderr, flush=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=2 if results else subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        process_group=0,  # Ctrl-C is for us
+        preexec_fn=_die_with_parent,
+    ) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if status:
+        raise CommandFailed(named, status)
+
+
+def _die_with_parent() -> None:
+    # Linux's PR_SET_PDEATHSIG: after kill -9 of the program a training would go on and be in the way of the next.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def run_child(

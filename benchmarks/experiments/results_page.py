@@ -19,10 +19,10 @@ from typing import Any
 
 from kwspot.benchmarks.experiments.results_seeds import asked_seeds, measured_seeds
 from kwspot.benchmarks.experiments.results_text import page
+from kwspot.runtime.child import kwspot as _kwspot
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.kwspot_command import kwspot as _kwspot
 
 PRESETS = (
     *("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn", "tc-cnn"),

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kwspot.runtime.child import kwspot
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, RunError
 from kwspot.runtime.files import whole_file
-from kwspot.runtime.kwspot_command import kwspot
 
 MODELS = ("conv2", "tc-cnn", "lstm", "gru")
 SECONDS = (1, 2, 4)

@@ -1,7 +1,7 @@
 """Which recordings hold a word of a bundle and which do not, in folders of any layout.
 
 Positives lie in folders called like the word ("hey computer", "hey_computer"
-and "heycomputer" are one name), at any depth below them. Negatives are every
+and "Hey, computer!" are one name), at any depth below them. Negatives are every
 sound below a folder but those in folders called like a word of the bundle. A
 part is chosen among the recordings that tell theirs: those that a list names
 or rules out, and those with ``_nohash_`` in their names.
@@ -9,6 +9,8 @@ or rules out, and those with ``_nohash_`` in their names.
 
 from __future__ import annotations
 
+import functools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,16 +40,25 @@ class Negatives:
 
 
 def same_name(folder: str, word: str) -> bool:
-    """Whether a folder is called like a word.
+    """Tell whether a folder is called like a word: letters and digits alone are compared, composed and in one case.
 
-    >>> same_name("HeyComputer", "hey computer"), same_name("hey", "hey computer")
-    (True, False)
+    >>> same_name("HeyComputer", "hey computer"), same_name("ok google", "Ok, Google!"), same_name("hey", "hey you")
+    (True, True, False)
     """
-    return _plain(folder) == _plain(word)
+    return _letters(folder) == _letters(word) != ""
 
 
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter not in " _-")
+def is_below_name(path: Path, root: Path, words: Sequence[str]) -> bool:
+    """Tell whether a file below `root` lies in a folder called like one of `words`, at any depth, `root` included."""
+    folders = {_letters(name) for name in (root.resolve().name, *path.relative_to(root).parts[:-1])}
+    return any(letters in folders for word in words if (letters := _letters(word)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _letters(name: str) -> str:
+    # File systems of macOS give names decomposed; a mark that composes with nothing is part of its letter.
+    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return "".join(c for c in composed if c.isalnum() or unicodedata.category(c).startswith("M"))
 
 
 def utterances_of(given: Sequence[str], words: Sequence[str], part: str | None) -> list[Utterance]:
@@ -139,11 +150,7 @@ def negatives_in(folders: Sequence[str], words: Sequence[str], part: str | None)
     kind: list[str] = []
     for text in folders:
         root = Path(text)
-        found = [
-            path
-            for path in sounds_below(root, "sound without the words")
-            if not any(same_name(folder, word) for folder in path.relative_to(root).parts[:-1] for word in words)
-        ]
+        found = [path for path in sounds_below(root, "sound without the words") if not is_below_name(path, root, words)]
         wanted = _chosen_part(root, part)
         if wanted != "all":
             of = _Parts(root)

@@ -149,10 +149,10 @@ class Shell:
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory, save_wav) -> Path:
     """Words by several voices of the synthesiser, a second and a half each."""
-    from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, voices
+    from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, espeak_voices
 
     synthesiser, blocks = Synthesiser(), []
-    for voice in voices(3, 3):
+    for voice in espeak_voices(3, 3):
         for word in SPOKEN:
             sound = synthesiser.speak(word, voice)
             blocks += [np.zeros(SYNTH_RATE_HZ // 2, np.int16), sound, np.zeros(SYNTH_RATE_HZ, np.int16)]

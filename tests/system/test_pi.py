@@ -60,11 +60,11 @@ def archive(work: Path) -> Path:
 def spoken(work: Path, save_wav) -> Path:
     """A few of the bundle's words by a synthetic voice."""
     from kwspot.runtime.audio.sound_file import read_sound
-    from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, voices
+    from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, espeak_voices
 
     synthesiser = Synthesiser()
     blocks = []
-    for voice in voices(2, 3):
+    for voice in espeak_voices(2, 3):
         for word in ("yes", "stop", "go"):
             blocks += [np.zeros(SYNTH_RATE_HZ // 2, np.int16), synthesiser.speak(word, voice)]
     fast = save_wav(work / "spoken-fast.wav", np.concatenate(blocks), SYNTH_RATE_HZ)

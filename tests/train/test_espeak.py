@@ -18,11 +18,11 @@ from kwspot.runtime.cli import main
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.data.check import examine
 from kwspot.train.data.synth_folder import coloured_noise
-from kwspot.train.speech.espeak import ACCENTS, SYNTH_RATE_HZ, VARIANTS, Synthesiser, Voice, voices
+from kwspot.train.speech.espeak import ACCENTS, SYNTH_RATE_HZ, VARIANTS, EspeakVoice, Synthesiser, espeak_voices
 
-VOICE = Voice("test", "en-us", "f3", rate_wpm=170, pitch=50, intonation=50)
+VOICE = EspeakVoice("test", "en-us", "f3", rate_wpm=170, pitch=50, intonation=50)
 # This variant keeps an echo and draws noise: the hardest to repeat.
-STATEFUL = Voice("test", "en", "Demonic", rate_wpm=170, pitch=50, intonation=50)
+STATEFUL = EspeakVoice("test", "en", "Demonic", rate_wpm=170, pitch=50, intonation=50)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("voice", [VOICE, STATEFUL])
-def test_an_utterance_does_not_depend_on_those_before(synthesiser: Synthesiser, voice: Voice) -> None:
+def test_an_utterance_does_not_depend_on_those_before(synthesiser: Synthesiser, voice: EspeakVoice) -> None:
     first = synthesiser.speak("happy", voice)
-    synthesiser.speak("cat", Voice("other", "en-029", "croak", rate_wpm=220, pitch=99, intonation=0))
+    synthesiser.speak("cat", EspeakVoice("other", "en-029", "croak", rate_wpm=220, pitch=99, intonation=0))
     np.testing.assert_array_equal(synthesiser.speak("happy", voice), first)
     np.testing.assert_array_equal(Synthesiser().speak("happy", voice), first)
 
@@ -58,13 +58,13 @@ def test_a_word_is_trimmed_speech(synthesiser: Synthesiser) -> None:
 
 def test_every_setting_is_heard(synthesiser: Synthesiser) -> None:
     plain = synthesiser.speak("happy", VOICE)
-    slow = synthesiser.speak("happy", Voice("", "en-us", "f3", rate_wpm=120, pitch=50, intonation=50))
+    slow = synthesiser.speak("happy", EspeakVoice("", "en-us", "f3", rate_wpm=120, pitch=50, intonation=50))
     assert len(slow) > 1.2 * len(plain)
     others = [
-        Voice("", "en-gb-scotland", "f3", 170, 50, 50),
-        Voice("", "en-us", "m3", 170, 50, 50),
-        Voice("", "en-us", "f3", 170, 90, 50),
-        Voice("", "en-us", "f3", 170, 50, 0),
+        EspeakVoice("", "en-gb-scotland", "f3", 170, 50, 50),
+        EspeakVoice("", "en-us", "m3", 170, 50, 50),
+        EspeakVoice("", "en-us", "f3", 170, 90, 50),
+        EspeakVoice("", "en-us", "f3", 170, 50, 0),
     ]
     sounds = [plain, slow, *(synthesiser.speak("happy", voice) for voice in others)]
     assert len({sound.tobytes() for sound in sounds}) == len(sounds)
@@ -73,8 +73,8 @@ def test_every_setting_is_heard(synthesiser: Synthesiser) -> None:
 def test_every_accent_and_variant_is_there_and_differs(synthesiser: Synthesiser) -> None:
     known = {path.name for path in (Path(espeakng_loader.get_data_path()) / "voices" / "!v").iterdir()}
     assert set(VARIANTS) <= known
-    by_accent = [synthesiser.speak("tomato", Voice("", accent, "m1", 170, 50, 50)) for accent in ACCENTS]
-    by_variant = [synthesiser.speak("up", Voice("", "en-us", variant, 170, 50, 50)) for variant in VARIANTS]
+    by_accent = [synthesiser.speak("tomato", EspeakVoice("", accent, "m1", 170, 50, 50)) for accent in ACCENTS]
+    by_variant = [synthesiser.speak("up", EspeakVoice("", "en-us", variant, 170, 50, 50)) for variant in VARIANTS]
     assert len({sound.tobytes() for sound in by_accent}) == len(ACCENTS)
     assert len({sound.tobytes() for sound in by_variant}) == len(VARIANTS)
 
@@ -87,18 +87,18 @@ def test_a_text_without_sound(synthesiser: Synthesiser, text: str) -> None:
 
 def test_unknown_voice(synthesiser: Synthesiser) -> None:
     with pytest.raises(ConfigError, match="no variant 'f99'"):
-        synthesiser.speak("up", Voice("", "en-us", "f99", 170, 50, 50))
+        synthesiser.speak("up", EspeakVoice("", "en-us", "f99", 170, 50, 50))
     with pytest.raises(ConfigError, match="no accent 'xx-yy'"):
-        synthesiser.speak("up", Voice("", "xx-yy", "f3", 170, 50, 50))
+        synthesiser.speak("up", EspeakVoice("", "xx-yy", "f3", 170, 50, 50))
 
 
 def test_voices_are_distinct_and_repeat() -> None:
     pairs = len(ACCENTS) * len(VARIANTS)
-    many = voices(7, pairs + 10)
+    many = espeak_voices(7, pairs + 10)
     assert len({voice.name for voice in many}) == len(many)
     assert len({(voice.accent, voice.variant) for voice in many[:pairs]}) == pairs
-    assert voices(7, 20) == many[:20]
-    assert voices(8, 20) != many[:20]
+    assert espeak_voices(7, 20) == many[:20]
+    assert espeak_voices(8, 20) != many[:20]
     assert not any("_nohash_" in voice.name or "/" in voice.name for voice in many)
 
 

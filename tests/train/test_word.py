@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +26,26 @@ from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.train.experiments import words_folder
-from kwspot.train.speech.espeak import Synthesiser, voices
+from kwspot.train.speech.espeak import Synthesiser, espeak_voices
 from kwspot.train.speech.phonemes import NEAREST, confusables, distance, parts, phonemes_of
-from kwspot.train.speech.programs import program_voices
-from kwspot.train.speech.voices import Cast, Speaker, cast
-from kwspot.train.word.folder import clip_ms
+from kwspot.train.speech.phrases import LONGEST_CLIP_MS, check_length, check_writing, clip_ms, compose
+from kwspot.train.speech.programs import Voice, program_voices
+from kwspot.train.speech.voices import VoiceSet, voice_set
 from kwspot.train.word.mining import mine
-from kwspot.train.word.negatives import is_for_calibration, negative_sounds, negative_speaker
 from kwspot.train.word.noise import room_noise
-from kwspot.train.word.recordings import recorded_utterances
-from kwspot.train.word.script import say_all, utterances
+from kwspot.train.word.plan import Plan, WordSettings
+from kwspot.train.word.script import speak_all, utterances
+from kwspot.train.word.sources import is_for_calibration, negative_sounds, negative_speaker, recorded_utterances
+from kwspot.train.word.state import open_work
+from kwspot.train.word.steps import Step, Steps, work_through
 
 SMALL = """
 [word]
-takes = 24
+utterances = 24
 programs_share = 0.0
 confusables = 8
-takes_of_confusable = 3
-takes_of_word = 0
+utterances_of_confusable = 3
+utterances_of_word = 0
 sentences = 10
 foreign_sentences = 7
 verifier_passes = 1
@@ -92,26 +95,43 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     config.write_text(SMALL)
     command = word("computer", "--bundle", bundle, "--config", config, "--target-fa-per-hour", "5000")
     work = tmp_path / "computer.kws.work"
-    state = work / "round-0" / "checkpoint" / "state.npz"
+    checkpoint = work / "run" / "checkpoint" / "state.npz"
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as first:
         until = time.monotonic() + 300
-        while not state.is_file() and time.monotonic() < until:
+        while not checkpoint.is_file() and time.monotonic() < until:
             assert first.poll() is None
             time.sleep(0.05)
         busy = subprocess.run(command, capture_output=True, text=True, check=False)
         first.send_signal(signal.SIGKILL)
     assert busy.returncode == 2
     assert "is being worked in by another kwspot word" in busy.stderr
-    assert not (work / "round-0" / "metrics.json").exists()
+    assert not (work / "run" / "metrics.json").exists()
     spoken = (work / "sounds" / "sounds.json").stat().st_mtime_ns
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
+        told = ""
+        while "[3/7]" not in told:  # the training has gone on to its end
+            line = second.stderr.readline()
+            assert line, told
+            told += line
+        second.send_signal(signal.SIGINT)
+        rest = second.stderr.read()
+    assert second.returncode == 130
+    assert "[1/7] speak: done" in told
+    assert "[2/7] train, going on; about" in told
+    assert "epoch  1/40" not in told  # the epochs that had ended are not trained again
+    assert (
+        rest.strip().splitlines()[-1].startswith("kwspot: stopped; go on with the same command: kwspot word computer")
+    )
+    assert "--resume" not in rest
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (work / "sounds" / "sounds.json").stat().st_mtime_ns == spoken
-    assert "[1/8] speak: done" in done.stderr
-    assert "[2/8] train; about" in done.stderr
-    assert "epoch  1/40" not in done.stderr  # the epochs that had ended are not trained again
-    assert "the threshold is not to be trusted" in done.stderr
+    assert "[2/7] train: done" in done.stderr
+    assert "are not to be trusted" in done.stderr
+    assert "round" not in done.stderr
+    assert "{" not in done.stderr
     assert done.stdout == f"written: {bundle}; listen with: kwspot listen {bundle}\n"
+    assert {path.name for path in work.rglob("*.kws")} == {"computer.kws"}
     manifest = load_bundle(bundle).manifest
     assert manifest.kind == "stream"
     assert manifest.labels == ("computer", "_unknown_", "_silence_")
@@ -124,9 +144,11 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     assert timbres["validation"]
     assert not timbres["train"] & timbres["validation"]
 
-    other = subprocess.run([*command, "--overwrite", "--seed", "2"], capture_output=True, text=True, check=False)
-    assert other.returncode == 2
-    assert "holds work begun otherwise: seed (1, now 2)" in other.stderr
+    again = [*command, "--overwrite", "--target-fa-per-hour", "4000"]
+    other = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert other.returncode == 0, other.stderr
+    assert "[6/7] verifier again: done" in other.stderr
+    assert "[7/7] calibrate, again with target_fa_per_hour (5000.0, now 4000.0)" in other.stderr
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,13 +188,13 @@ def test_like_sounds_are_nearer() -> None:
     assert distance(cat, phonemes_of("kˈæd")) < distance(cat, phonemes_of("kˈæs")) < distance(cat, phonemes_of("kˈæi"))
 
 
-@pytest.mark.parametrize("take_ms", [300, 850, 851, 900, 1200, 1777, 5000])
+@pytest.mark.parametrize("utterance_ms", [300, 850, 851, 900, 1200, 1777, 2500, 5000])
 def test_a_clip_fits_the_utterances_and_the_stride_of_the_stream(utterance_ms: float) -> None:
     from kwspot.train.config.config import load_preset
 
     chosen = clip_ms(np.full(30, float(utterance_ms)))
-    assert 1000 <= chosen <= 2000
-    assert chosen >= min(utterance_ms, 2000)
+    assert 1000 <= chosen <= LONGEST_CLIP_MS
+    assert chosen >= min(utterance_ms, LONGEST_CLIP_MS)
     config = load_preset("word")
     frames = dataclasses.replace(config, data=dataclasses.replace(config.data, clip_ms=chosen)).frames
     assert frames % 2 == 1  # 3 frames, then 3 in steps of two: none is left over
@@ -217,7 +239,7 @@ def test_recordings_of_one_speaker_in_five_are_held_out(tmp_path: Path) -> None:
         for utterance in range(2):
             sound(tmp_path / "computer" / f"s{speaker}_nohash_{utterance}.wav")
     utterances = recorded_utterances(tmp_path, ["computer"])
-    assert {utterance.speaker for utterance in utterances if utterance.held} == {"s0", "s5"}
+    assert {utterance.speaker for utterance in utterances if utterance.held_out} == {"s0", "s5"}
     (tmp_path / "computer" / "s3_nohash_9.wav").write_bytes(b"RIFF")
     with pytest.raises(DataFolderError, match="has a recording that cannot be used"):
         recorded_utterances(tmp_path, ["computer"])
@@ -262,9 +284,9 @@ def test_a_program_that_speaks_is_found_and_its_failure_told(tmp_path: Path, mon
     assert [voice.name for voice in program_voices("de")] == ["pico-de-DE"]
     assert program_voices("fi") == []
     british = program_voices("en")[1]
-    assert len(british.say("computer", np.random.default_rng(1))) == 1600  # without the silence around it
+    assert len(british.speak("computer", np.random.default_rng(1))) == 1600  # without the silence around it
     with pytest.raises(ConfigError, match=r"pico2wave cannot speak 'mute' \(status 1: no voice today\)"):
-        british.say("mute", np.random.default_rng(1))
+        british.speak("mute", np.random.default_rng(1))
 
 
 @pytest.mark.skipif(not shutil.which("festival") or not shutil.which("flite"), reason="needs flite and festival")
@@ -273,7 +295,7 @@ def test_festival_and_flite_speak() -> None:
     assert {"flite-slt", "festival-kal_diphone"} <= set(voices)
     for name in ("flite-slt", "festival-kal_diphone"):
         for text in ("computer", 'say "stop") (exit)'):
-            said = voices[name].say(text, np.random.default_rng(1))
+            said = voices[name].speak(text, np.random.default_rng(1))
             assert 0.2 < len(said) / RATE_HZ < 4
 
 
@@ -310,7 +332,7 @@ def test_rhvoice_speaks_with_those_of_the_language(tmp_path: Path, monkeypatch: 
     assert [voice.name for voice in program_voices("en")] == ["rhvoice-alan", "rhvoice-slt"]
     assert [voice.name for voice in program_voices("ru")] == ["rhvoice-anna"]
     assert program_voices("de") == []
-    said = program_voices("en")[0].say("computer", np.random.default_rng(1))
+    said = program_voices("en")[0].speak("computer", np.random.default_rng(1))
     assert abs(len(said) - 1600) < 160  # at 16 kHz, without the silence around it
 
 
@@ -335,10 +357,10 @@ def test_voices_left_out_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path:
     only_on_path(monkeypatch, tmp_path)
     program(tmp_path, "pico2wave", "")
     synthesiser = Synthesiser()
-    assert cast(synthesiser, "en", 1).program_names == ["pico-en-GB", "pico-en-US"]
-    assert cast(synthesiser, "en", 1, ["pico-en-US"]).program_names == ["pico-en-GB"]
-    german = cast(synthesiser, "de", 1)
-    assert all(speaker.name.startswith("espeak-de-") for speaker in (*german.espeak, *german.held_espeak))
+    assert voice_set(synthesiser, "en", 1).program_names == ["pico-en-GB", "pico-en-US"]
+    assert voice_set(synthesiser, "en", 1, ["pico-en-US"]).program_names == ["pico-en-GB"]
+    german = voice_set(synthesiser, "de", 1)
+    assert all(voice.name.startswith("espeak-de-") for voice in (*german.espeak, *german.held_out_espeak))
 
 
 @pytest.mark.parametrize("name", ["commands", "words"])
@@ -381,76 +403,219 @@ def test_the_folder_of_words_is_spoken_and_recorded(
 
 
 def test_what_was_spoken_before_a_kill_is_not_spoken_again(tmp_path: Path) -> None:
-    said: list[str] = []
+    spoken: list[str] = []
+    most = [25]
 
-    def say(text: str, rng: np.random.Generator) -> np.ndarray:
-        if len(said) == 25:
+    def speak(text: str, rng: np.random.Generator) -> np.ndarray:
+        if len(spoken) == most[0]:
             raise KeyboardInterrupt
-        said.append(text)
+        spoken.append(text)
         return rng.integers(-9_000, 9_000, int(rng.integers(2_000, 9_000))).astype(np.int16)
 
-    speakers = [Speaker(f"voice-{k}", str(k), say) for k in range(3)]
-    casts = {"": Cast(espeak=speakers[1:], programs=[], held_espeak=speakers[:1], held_programs=[])}
+    voices = [Voice(f"voice-{k}", str(k), speak) for k in range(3)]
+    voices_of = {"": VoiceSet(espeak=voices[1:], programs=[], held_out_espeak=voices[:1], held_out_programs=[])}
 
-    def speak(folder: Path, spoken: Path) -> tuple[np.ndarray, dict[str, bytes]]:
-        script = list(utterances(folder, ["one", "two"], 30, each=True))
-        lengths = say_all(script, casts, 0.5, 1, spoken)
+    def speak_to(folder: Path, cache: Path, *texts: str) -> tuple[np.ndarray, dict[str, bytes]]:
+        script = list(utterances(folder, texts, 30, each=True))
+        lengths = speak_all(script, voices_of, 0.5, 1, cache)
         return lengths, {path.name: path.read_bytes() for path in folder.iterdir()}
 
     with pytest.raises(KeyboardInterrupt):
-        speak(tmp_path / "cut", tmp_path / "spoken")
+        speak_to(tmp_path / "cut", tmp_path / "spoken", "one", "two")
     kept = len(list((tmp_path / "spoken").glob("*.wav")))
     assert 20 <= kept <= 25
-    said.clear()
-    said += ["nothing"] * 26  # no more kills
-    lengths, files = speak(tmp_path / "whole", tmp_path / "spoken")
-    assert len(said) - 26 == len(lengths) - kept == 70 - kept
-    again_lengths, again = speak(tmp_path / "at once", tmp_path / "another")
+    spoken.clear()
+    most[0] = 10_000  # no more kills
+    lengths, files = speak_to(tmp_path / "whole", tmp_path / "spoken", "one", "two")
+    assert len(spoken) == len(lengths) - kept == 70 - kept
+    again_lengths, again = speak_to(tmp_path / "at once", tmp_path / "another", "one", "two")
     assert again == files
     np.testing.assert_array_equal(again_lengths, lengths)
     assert 2_000 <= lengths.min() * RATE_HZ <= lengths.max() * RATE_HZ < 9_000
+    # Another text in the same place is another sound, and what is not needed any more goes.
+    spoken.clear()
+    _, changed = speak_to(tmp_path / "changed", tmp_path / "spoken", "one", "three")
+    assert set(spoken) == {"three"}
+    assert changed != files
+    assert len(list((tmp_path / "spoken").iterdir())) == 70
 
 
-def test_mining_ends_when_the_rate_falls_no_more(tmp_path: Path) -> None:
-    from kwspot.train.word.plan import Plan
-    from kwspot.train.word.settings import WordSettings
-    from kwspot.train.word.steps import last_round
+def a_plan(**changes: object) -> Plan:
+    plan = Plan(("low",), "en", 1, WordSettings(verifier_passes=0), {}, None, (), 0.5)
+    return dataclasses.replace(plan, **changes)
 
-    plan = Plan(("computer",), "en", 1, WordSettings(mining_rounds=3), {}, None, (), 0.5)
 
-    def rates(*per_hour: float) -> int:
-        for number, rate in enumerate(per_hour, 1):
-            (tmp_path / f"mined-{number}.json").write_text(json.dumps({"clips": 9 * (rate > 0), "per_hour": rate}))
-        return last_round(plan, tmp_path)
+def do_steps(work: Path, did: list[str], *, cut: str = "", **inputs: int) -> None:
+    """Three steps that each write a file; `cut` is one that is interrupted."""
 
-    assert last_round(plan, tmp_path) == 0
-    assert rates(8.0) == 1
-    assert rates(8.0, 3.0) == 2
-    assert rates(8.0, 3.0, 3.0) == 2  # the third round of training would bring nothing
-    assert rates(8.0, 9.0) == 1
-    assert rates(0.0) == 0
+    def step(name: str) -> Step:
+        def do() -> None:
+            did.append(name)
+            (work / name).mkdir(exist_ok=True)
+            (work / name / f"part {len(list((work / name).iterdir()))}").touch()
+            if name == cut:
+                raise KeyboardInterrupt
+
+        return Step(name, 10.0, {"setting": inputs.get(name, 0)}, [work / name], do)
+
+    with open_work(a_plan(), work) as state:
+        work_through([step("speak"), step("train"), step("export")], state)
+
+
+def test_a_changed_setting_does_again_what_depends_on_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work, did = tmp_path / "work", []
+    do_steps(work, did)
+    assert did == ["speak", "train", "export"]
+    do_steps(work, did)
+    assert did == ["speak", "train", "export"]
+    assert "[3/3] export: done" in capsys.readouterr().err
+    do_steps(work, did, train=1)
+    assert did[3:] == ["train", "export"]
+    assert "[2/3] train, again with setting (0, now 1); about" in capsys.readouterr().err
+    assert len(list((work / "train").iterdir())) == 1  # from nothing, not into what was made otherwise
+    shutil.rmtree(work / "export")
+    do_steps(work, did, train=1)
+    assert did[5:] == ["export"]
+    assert "export again, since what it made is gone" in capsys.readouterr().err
+
+
+def test_an_interrupted_step_goes_on_with_what_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work, did = tmp_path / "work", []
+    with pytest.raises(KeyboardInterrupt):
+        do_steps(work, did, cut="train")
+    (work / ".half-made").mkdir()  # as kill -9 leaves it
+    do_steps(work, did)
+    assert did == ["speak", "train", "train", "export"]
+    assert "[2/3] train, going on; about" in capsys.readouterr().err
+    assert len(list((work / "train").iterdir())) == 2
+    assert not (work / ".half-made").exists()
+    with pytest.raises(KeyboardInterrupt):
+        do_steps(work, did, cut="train", train=2)
+    do_steps(work, did)  # the earlier setting again: nothing of the other one is left
+    assert len(list((work / "train").iterdir())) == 1
+
+
+def test_the_estimate_does_not_swing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A first step that is over at once says little of how long the others take."""
+    work = tmp_path / "work"
+    steps = [Step(name, 60.0, {}, [], lambda: None) for name in ("a", "b", "c", "d")]
+    with open_work(a_plan(), work) as state:
+        work_through(steps, state)
+    told = re.findall(r"about (.*) left", capsys.readouterr().err)
+    assert told == ["4 minutes", "3 minutes", "2 minutes", "a minute"]
+
+
+def test_a_folder_of_other_work_is_refused(tmp_path: Path) -> None:
+    with open_work(a_plan(), tmp_path / "work"):
+        pass
+    with (
+        pytest.raises(ConfigError, match=r"holds work for another phrase: phrases .*; name another --work"),
+        open_work(a_plan(phrases=("high",)), tmp_path / "work"),
+    ):
+        pass
+    (tmp_path / "work" / "state.json").write_text("{}")
+    with (
+        pytest.raises(ConfigError, match="is not what this kwspot word writes"),
+        open_work(a_plan(), tmp_path / "work"),
+    ):
+        pass
 
 
 def test_what_cannot_be_calibrated_is_written_all_the_same(
     tmp_path: Path, stream_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from kwspot.runtime.child import CommandFailed
     from kwspot.train.word import steps as word_steps
-    from kwspot.train.word.plan import Plan
-    from kwspot.train.word.settings import WordSettings
 
-    def failing(*arguments: str) -> None:
-        raise word_steps.CommandFailed(2)
+    def failing(*arguments: str, **options: object) -> None:
+        raise CommandFailed("kwspot calibrate", 2)
 
-    monkeypatch.setattr(word_steps, "_run", failing)
-    shutil.copytree(stream_bundle.path, tmp_path / "round-0.kws")
-    plan = Plan(("low",), "en", 1, WordSettings(verifier_passes=0), {}, None, (), 0.5)
+    monkeypatch.setattr(word_steps, "kwspot", failing)
     bundle = tmp_path / "low.kws"
-    calibrate = next(s for s in word_steps.steps(plan, tmp_path, bundle, overwrite=False) if s.name == "calibrate")
-    with pytest.raises(word_steps.CommandFailed):
+    shutil.copytree(stream_bundle.path, tmp_path / "work" / "first-stage" / "low.kws")
+    steps = Steps(a_plan(), tmp_path / "work", bundle, overwrite=False)
+    calibrate = next(step for step in steps.list() if step.name == "calibrate")
+    with pytest.raises(CommandFailed):
         calibrate.do()
     assert load_bundle(bundle).manifest == stream_bundle.manifest
-    assert f"written without calibration, at the threshold of export: {bundle}" in capsys.readouterr().err
-    assert not calibrate.done()
+    assert f"{bundle} was written, but not calibrated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language", "message"),
+    [
+        ("你好", "en", "Chinese.*--language cmn or yue or zh"),
+        ("你好", "ja", "Chinese.*--language cmn"),
+        ("привет", "en", "Cyrillic.*--language ru or uk"),
+        ("γεια", "de", "Greek.*--language el"),
+        ("안녕", "en-us", "Hangul.*--language ko"),
+        ("hello привет", "en", "the letter 'п'"),
+        ("robot 🤖", "en", "has the sign '🤖'"),
+        ("what's up?", "en", r"has the sign '\?'"),
+        ("¿qué tal?", "es", r"has the sign '¿', '\?'"),
+        ("a/b", "en", "has the sign '/'"),
+        ("at & t", "en", "has the sign '&'"),
+        ("bell\a", "en", "has the sign"),
+        ("x" * 300, "en", "cannot be the name"),
+    ],
+)
+def test_a_phrase_that_would_be_spelt_out_is_refused(phrase: str, language: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_writing(compose(phrase), language)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "language"),
+    [("你好", "cmn"), ("こんにちは", "ja"), ("привет", "ru"), ("привет", "ru-lv"), ("computer", "ru"), ("नमस्ते", "hi")],
+)
+def test_a_phrase_in_its_own_script_is_taken(phrase: str, language: str) -> None:
+    check_writing(compose(phrase), language)
+
+
+@pytest.mark.parametrize("phrase", ["ok, google!", "what's up", "wi-fi", "schöner tag", "agent 47", "l·l"])
+def test_a_phrase_with_signs_that_are_not_spoken_is_taken(phrase: str) -> None:
+    check_writing(compose(phrase), "en")
+
+
+def test_a_phrase_that_is_too_long_is_told_how_many_words_fit() -> None:
+    voices = voice_set(Synthesiser(), "en", 1)
+    check_length("hey computer turn on", voices, 1)
+    with pytest.raises(
+        ConfigError, match=r"takes up to \d\.\d s to say; expected 3 s .* about [3-6] of its 8 words fit"
+    ):
+        check_length("hey computer please turn on the kitchen light", voices, 1)
+
+
+def test_how_a_phrase_will_be_spoken_is_told_and_can_be_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["word", "hey computer", "--bundle", str(tmp_path / "x.kws"), "--listen-first", str(tmp_path / "hear")]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr()
+    assert "'hey computer' will be spoken hˈeɪ kəmpjˈuːtə" in printed.err
+    assert "go on without --listen-first" in printed.out
+    sounds = sorted((tmp_path / "hear").iterdir())
+    assert len(sounds) == 6
+    assert all(path.name.startswith("hey computer ") and path.stat().st_size > 8_000 for path in sounds)
+    assert [path.name for path in tmp_path.iterdir()] == ["hear"]
+
+
+@pytest.mark.parametrize("folder", ["ok google", "Ok_Google", "okgoogle/ann", "x/OK, Google!/deep/er"])
+def test_recordings_of_the_phrase_are_no_negatives(folder: str, tmp_path: Path) -> None:
+    sound(tmp_path / "negatives" / folder / "a.wav")
+    sound(tmp_path / "negatives" / "speech" / "b.wav")
+    sounds, _ = negative_sounds(tmp_path / "negatives", ["ok, google!"])
+    assert [path.name for path in sounds] == ["b.wav"]
+    for number in range(5):
+        sound(tmp_path / "mine" / folder / f"ann_nohash_{number}.wav")
+    assert {found.phrase for found in recorded_utterances(tmp_path / "mine", ["ok, google!"])} == {"ok, google!"}
+
+
+def test_names_are_compared_composed(tmp_path: Path) -> None:
+    phrase = compose("scho\u0308ner tag")
+    sound(tmp_path / unicodedata.normalize("NFD", phrase) / "a.wav")
+    sound(tmp_path / "other" / "b.wav")
+    assert [path.name for path in negative_sounds(tmp_path, [phrase])[0]] == ["b.wav"]
 
 
 def test_every_language_is_spoken_by_all_its_voices() -> None:
@@ -461,7 +626,7 @@ def test_every_language_is_spoken_by_all_its_voices() -> None:
     silent = []
     for language in languages:
         for accent in synthesiser.accents(language):
-            voice = dataclasses.replace(voices(1, 1, [accent])[0], rate_wpm=160)
+            voice = dataclasses.replace(espeak_voices(1, 1, [accent])[0], rate_wpm=160)
             if len(synthesiser.speak("mama 1 2 3", voice)) < RATE_HZ // 10:
                 silent.append(accent)
     assert not silent

@@ -27,7 +27,7 @@ from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.labels import BACKGROUND_LABELS, UNKNOWN
 from kwspot.train.config.config import Config
 from kwspot.train.data.held_out import Recordings, speech_recordings
-from kwspot.train.speech.espeak import Synthesiser, voices
+from kwspot.train.speech.espeak import Synthesiser, espeak_voices
 
 VOCABULARY = Path(__file__).parents[1] / "speech/vocabulary.txt"
 
@@ -200,7 +200,7 @@ def synthesised_clips(
     """Each word said by `per_word` drawn voices of espeak-ng, centred in a clip."""
     if rate_hz != 16_000:
         raise ConfigError(f"spoken words come at 16000 Hz, features want {rate_hz} Hz; switch them off in [unknown]")
-    synthesiser, speakers = Synthesiser(), voices(int(rng.integers(2**31)), _VOICES)
+    synthesiser, speakers = Synthesiser(), espeak_voices(int(rng.integers(2**31)), _VOICES)
     return [
         fit_length(synthesiser.speak(word, speakers[rng.integers(len(speakers))]), length)
         for word in words

@@ -18,7 +18,7 @@ from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.names import check_word
-from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser, Voice, voices
+from kwspot.train.speech.espeak import SYNTH_RATE_HZ, EspeakVoice, Synthesiser, espeak_voices
 
 RECIPE_FILE = "synth.json"
 LEAST_VOICES = 3
@@ -57,7 +57,7 @@ def write_synthetic_folder(
         )
     _check_target(target, overwrite=overwrite)
     synthesiser = Synthesiser()
-    speakers = voices(seed, voice_count)
+    speakers = espeak_voices(seed, voice_count)
     with whole_folder(target, overwrite=overwrite) as folder:
         for word_index, word in enumerate(words):
             (folder / word).mkdir()
@@ -98,7 +98,7 @@ def coloured_noise(length: int, exponent: float, rng: np.random.Generator) -> ND
     return to_int16(shaped / np.sqrt(np.mean(shaped**2)) * 10 ** (_NOISE_RMS_DBFS / 20))
 
 
-def _another_utterance(voice: Voice, rng: np.random.Generator) -> Voice:
+def _another_utterance(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:
     return dataclasses.replace(
         voice,
         rate_wpm=round(voice.rate_wpm * rng.uniform(0.9, 1.1)),

@@ -27,7 +27,7 @@ from kwspot.runtime.files import whole_folder
 from kwspot.train.data.negatives import vocabulary
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser
 from kwspot.train.speech.programs import program_voices
-from kwspot.train.speech.voices import at_drawn_level, cast
+from kwspot.train.speech.voices import at_drawn_level, voice_set
 from kwspot.train.word.noise import write_rooms
 
 _FREE_PROGRAMS = ("flite-", "pico-")
@@ -53,21 +53,21 @@ def write_words(folder: Path, recordings: Path, utterances: int, seed: int) -> N
     """
     synthesiser, data = Synthesiser(), DataFolder(recordings)
     others = [voice.name for voice in program_voices("en") if not voice.name.startswith(_FREE_PROGRAMS)]
-    speakers, words = cast(synthesiser, "en", seed, others), different_words(synthesiser)
+    voices, words = voice_set(synthesiser, "en", seed, others), different_words(synthesiser)
     for word in words:
         (folder / word).mkdir()
 
-    def say(index: int) -> str | None:
+    def speak(index: int) -> str | None:
         word, held = words[index // utterances], index % _HELD_EVERY == 0
         rng = np.random.default_rng([seed, index])
-        speaker = speakers.draw(rng, held=held, programs_share=_PROGRAMS_SHARE)
-        name = f"{word}/{speaker.name}_nohash_{index % utterances}.wav"
-        write_wav(folder / name, at_drawn_level(speaker.say(word, rng), rng), SYNTH_RATE_HZ)
+        voice = voices.draw(rng, held_out=held, programs_share=_PROGRAMS_SHARE)
+        name = f"{word}/{voice.name}_nohash_{index % utterances}.wav"
+        write_wav(folder / name, at_drawn_level(voice.speak(word, rng), rng), SYNTH_RATE_HZ)
         return name if held else None
 
     held_out = []
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for index, name in enumerate(pool.map(say, range(utterances * len(words)))):
+        for index, name in enumerate(pool.map(speak, range(utterances * len(words)))):
             held_out += [name] if name else []
             if (index + 1) % _TOLD_EVERY == 0:
                 print(f"spoken {index + 1} of {utterances * len(words)}", file=sys.stderr, flush=True)

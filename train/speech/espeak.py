@@ -62,8 +62,8 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Voice:
-    """One speaker: an accent and a variant of espeak-ng at a rate and a pitch.
+class EspeakVoice:
+    """A voice of espeak-ng: an accent and a variant at a rate and a pitch.
 
     `pitch` and `intonation` (how far the pitch moves) go from 0 to 99.
     """
@@ -76,8 +76,8 @@ class Voice:
     intonation: int
 
 
-def voices(seed: int, count: int, accents: Sequence[str] = ACCENTS) -> list[Voice]:
-    """Distinct speakers, always the same for a seed; fewer are the first of more.
+def espeak_voices(seed: int, count: int, accents: Sequence[str] = ACCENTS) -> list[EspeakVoice]:
+    """Draw distinct voices, always the same for a seed; fewer are the first of more.
 
     An accent and variant come again, at another rate and pitch, only after all
     have had their turn.
@@ -89,7 +89,7 @@ def voices(seed: int, count: int, accents: Sequence[str] = ACCENTS) -> list[Voic
         accent, variant = pairs[np.random.default_rng([seed, 0, turn]).permutation(len(pairs))[place]]
         rng = np.random.default_rng([seed, 1, index])
         found.append(
-            Voice(
+            EspeakVoice(
                 name=f"{accent}-{variant}-{index:04}",
                 accent=accent,
                 variant=variant,
@@ -119,7 +119,7 @@ class Synthesiser:
             library.espeak_Info.restype = ctypes.c_char_p
             self.version = str(library.espeak_Info(None), "ascii")
 
-    def speak(self, text: str, voice: Voice) -> NDArray[np.int16]:
+    def speak(self, text: str, voice: EspeakVoice) -> NDArray[np.int16]:
         """The sound of a text, without the silence around it.
 
         Returns
@@ -173,9 +173,16 @@ class Synthesiser:
         return sorted(found, key=lambda code: (code != language, code))
 
     def phonemes(self, text: str, accent: str = "en-us") -> str:
-        """How a text sounds, in the International Phonetic Alphabet; equal for "know" and "no"."""
+        """Transcribe a text into the International Phonetic Alphabet; equal for "know" and "no".
+
+        Raises
+        ------
+        ConfigError
+            If the library does not know the accent.
+        """
         with self._fresh_library() as (library, _):
-            library.espeak_SetVoiceByName(accent.encode())
+            if library.espeak_SetVoiceByName(accent.encode()) != 0:
+                raise ConfigError(f"espeak-ng {self.version} has no accent {accent!r}; expected one of its voices")
             library.espeak_TextToPhonemes.restype = ctypes.c_char_p
             rest = ctypes.c_char_p(text.encode())
             clauses = []
@@ -183,7 +190,7 @@ class Synthesiser:
                 clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _TEXT_IS_UTF8, _PHONEMES_AS_IPA))
         return " ".join(str(clause, "utf-8") for clause in clauses)
 
-    def _utter(self, text: str, voice: Voice) -> tuple[NDArray[np.int16], int]:
+    def _utter(self, text: str, voice: EspeakVoice) -> tuple[NDArray[np.int16], int]:
         # An unknown variant would be passed over in silence.
         if not (self._data_path / "voices" / "!v" / voice.variant).is_file():
             raise ConfigError(

@@ -1,7 +1,7 @@
 """Programs that speak, found on PATH: flite, festival, pico, RHVoice, espeak-ng with MBROLA's voices, piper.
 
-Each takes a text and a voice, draws rate and pitch where it has such settings,
-and writes a WAV file, which is read back at 16 kHz without the silence around it.
+A program is a function that lists its installed voices for a language, and a line in :data:`PROGRAMS`. A voice draws
+rate and pitch where the program has such settings; what it writes is read at 16 kHz without the silence around it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -61,30 +61,23 @@ _MBROLA_ROOT = Path("/usr/share/mbrola")
 
 
 @dataclasses.dataclass(frozen=True)
-class ProgramVoice:
-    """A voice of a program; `say` raises ConfigError if the program fails."""
+class Voice:
+    """Someone who speaks.
+
+    Attributes
+    ----------
+    timbre : what must not be on both sides of a split; espeak-ng's variants come in every accent, and say a word alike
+    speak : gives another utterance each time, int16 (n,) at 16 kHz, as drawn from its generator; raises ConfigError
+    """
 
     name: str
-    say: Callable[[str, np.random.Generator], Sound]
+    timbre: str
+    speak: Callable[[str, np.random.Generator], Sound]
 
 
-def program_voices(language: str) -> list[ProgramVoice]:
-    """What is installed and speaks the language, sorted by program; none is no error."""
-    found: list[ProgramVoice] = []
-    if language == "en" and shutil.which("flite"):
-        found += [_voice("flite", name, _flite) for name in _FLITE_VOICES]
-    if shutil.which("festival"):
-        found += [_festival(name) for name in _festival_voices(language)]
-    if shutil.which("pico2wave"):
-        found += [_voice("pico", name, _pico) for name in _PICO_VOICES if name.startswith(f"{language}-")]
-    if shutil.which(_RHVOICE):
-        found += [_voice("rhvoice", name, _rhvoice) for name in _rhvoice_voices(language)]
-    if shutil.which("mbrola") and shutil.which("espeak-ng"):
-        found += [_voice("mbrola", name, _mbrola) for name in _mbrola_voices(language)]
-    if shutil.which("piper") and PIPER_FOLDER in os.environ:
-        models = sorted(Path(os.environ[PIPER_FOLDER]).rglob(f"{language}[_-]*.onnx"))
-        found += [_voice("piper", str(model), _piper, name=model.stem) for model in models]
-    return found
+def program_voices(language: str) -> list[Voice]:
+    """List the voices of all installed programs that speak a language; none is no error."""
+    return [voice for find in PROGRAMS for voice in find(language)]
 
 
 def _voice(
@@ -93,40 +86,52 @@ def _voice(
     command: Callable[[str, str, Path, np.random.Generator], tuple[list[str], str]],
     *,
     name: str | None = None,
-) -> ProgramVoice:
-    def say(text: str, rng: np.random.Generator) -> Sound:
+) -> Voice:
+    """Make the voice of a program that writes a WAV file; `command` gives its arguments and its standard input."""
+
+    def speak(text: str, rng: np.random.Generator) -> Sound:
         with scratch_folder("voice") as folder:
-            wav = Path(folder) / "said.wav"
+            wav = Path(folder) / "utterance.wav"
             arguments, given = command(text, voice, wav, rng)
-            return _said(arguments, given, wav, text)
+            return _run_program(arguments, given, wav, text)
 
-    return ProgramVoice(f"{program}-{name or voice}", say)
+    return Voice(name := f"{program}-{name or voice}", name, speak)
 
 
-def _said(arguments: Sequence[str], given: str, wav: Path, text: str) -> Sound:
+def _run_program(arguments: Sequence[str], given: str, wav: Path, text: str) -> Sound:
     try:
-        done = subprocess.run(arguments, input=given, text=True, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            arguments, input=given, encoding="utf-8", capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ConfigError(
             f"{arguments[0]} was not done with {text!r} after {_TIMEOUT_S} s; expected a second: leave its voices out "
-            "with left_out_voices in [word]"
+            "with held_out_voices in [word]"
         ) from None
-    said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return _heard(arguments[0], wav, text, f"status {done.returncode}: {said}")
+    message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return _read_speech(arguments[0], wav, text, f"status {done.returncode}: {message}")
 
 
-def _heard(program: str, wav: Path, text: str, reason: str) -> Sound:
+def _read_speech(program: str, wav: Path, text: str, reason: str) -> Sound:
+    """Read what a program wrote, without the silence around it."""
     try:
         sound = read_sound(wav, _RATE_HZ)
     except RecordingError:
         raise ConfigError(
-            f"{program} cannot speak {text!r} ({reason}); leave its voices out with left_out_voices in [word], or "
+            f"{program} cannot speak {text!r} ({reason}); leave its voices out with held_out_voices in [word], or "
             "spell the phrase otherwise"
         ) from None
-    heard = np.flatnonzero(np.abs(sound.astype(np.int32)) > _SILENCE_PEAK)
-    if len(heard) == 0:
+    loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > _SILENCE_PEAK)
+    if len(loud) == 0:
         raise ConfigError(f"{program} gives no sound for {text!r}; spell the phrase otherwise")
-    return sound[heard[0] : heard[-1] + 1]
+    return sound[loud[0] : loud[-1] + 1]
+
+
+# ---- flite
+
+
+def _flite_voices(language: str) -> list[Voice]:
+    return [_voice("flite", name, _flite) for name in _FLITE_VOICES] if language == "en" and which("flite") else []
 
 
 def _flite(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
@@ -140,35 +145,54 @@ def _flite(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[
     return [*arguments, "-t", text], ""
 
 
-def _festival_voices(language: str) -> list[str]:
+# ---- festival
+
+
+def _festival_voices(language: str) -> list[Voice]:
+    if not which("festival"):
+        return []
     names = _FESTIVAL_LANGUAGES.get(language, ())
     folders = [entry for root in _FESTIVAL_ROOTS for name in names for entry in root.glob(f"{name}/*")]
-    return sorted({entry.name for entry in folders if entry.is_dir()})
+    return [_festival(name) for name in sorted({entry.name for entry in folders if entry.is_dir()})]
 
 
-def _festival(voice: str) -> ProgramVoice:
+def _festival(voice: str) -> Voice:
     festival = FestivalVoice(voice)
 
-    def say(text: str, rng: np.random.Generator) -> Sound:
+    def speak(text: str, rng: np.random.Generator) -> Sound:
         with scratch_folder("voice") as folder:
-            wav = Path(folder) / "said.wav"
+            wav = Path(folder) / "utterance.wav"
             festival.write(text, wav, rng.uniform(*_FESTIVAL_STRETCH))
-            return _heard("festival", wav, text, "no sound was written")
+            return _read_speech("festival", wav, text, "no sound was written")
 
-    return ProgramVoice(f"festival-{voice}", say)
+    return Voice(name := f"festival-{voice}", name, speak)
+
+
+# ---- pico
+
+
+def _pico_voices(language: str) -> list[Voice]:
+    names = [name for name in _PICO_VOICES if name.startswith(f"{language}-")]
+    return [_voice("pico", name, _pico) for name in names] if which("pico2wave") else []
 
 
 def _pico(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
     speed, pitch = rng.integers(45, 105), rng.integers(70, 140)
-    said = f"<speed level='{speed}'><pitch level='{pitch}'>{escape(text)}</pitch></speed>"
-    return ["pico2wave", "-l", voice, "-w", str(wav), said], ""
+    markup = f"<speed level='{speed}'><pitch level='{pitch}'>{escape(text)}</pitch></speed>"
+    return ["pico2wave", "-l", voice, "-w", str(wav), markup], ""
 
 
-def _rhvoice_voices(language: str) -> list[str]:
-    """Those whose own language it is."""
-    told = f"language={_RHVOICE_LANGUAGES.get(language)}"
+# ---- RHVoice
+
+
+def _rhvoice_voices(language: str) -> list[Voice]:
+    """List the voices whose own language it is."""
+    if not which(_RHVOICE):
+        return []
+    line = f"language={_RHVOICE_LANGUAGES.get(language)}"
     infos = _RHVOICE_ROOT.glob("*/voice.info")
-    return sorted(info.parent.name for info in infos if told in info.read_text(encoding="utf-8").splitlines())
+    names = [info.parent.name for info in infos if line in info.read_text(encoding="utf-8").splitlines()]
+    return [_voice("rhvoice", name, _rhvoice) for name in sorted(names)]
 
 
 def _rhvoice(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
@@ -176,13 +200,18 @@ def _rhvoice(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tupl
     return [_RHVOICE, "-p", voice, "-r", rate, "-t", pitch, "-o", str(wav)], text
 
 
-def _mbrola_voices(language: str) -> list[str]:
-    """Those that espeak-ng speaks the language through, and that are installed: "us1", or "de4-en" with an accent."""
+# ---- MBROLA
+
+
+def _mbrola_voices(language: str) -> list[Voice]:
+    """List those that espeak-ng speaks the language through and that are installed: "us1", "de4-en" (an accent)."""
+    if not (which("mbrola") and which("espeak-ng")):
+        return []
     listed = subprocess.run(
         ["espeak-ng", f"--voices={language}"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
     ).stdout
     names = {name for name in re.findall(r"\bmb/mb-(\S+)", listed) if (_MBROLA_ROOT / name.partition("-")[0]).is_dir()}
-    return sorted(names)
+    return [_voice("mbrola", name, _mbrola) for name in sorted(names)]
 
 
 def _mbrola(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
@@ -190,6 +219,27 @@ def _mbrola(text: str, voice: str, wav: Path, rng: np.random.Generator) -> tuple
     return ["espeak-ng", "-v", f"mb-{voice}", "-s", rate, "-p", pitch, "-w", str(wav), "--", text], ""
 
 
+# ---- piper
+
+
+def _piper_voices(language: str) -> list[Voice]:
+    if not (which("piper") and PIPER_FOLDER in os.environ):
+        return []
+    models = sorted(Path(os.environ[PIPER_FOLDER]).rglob(f"{language}[_-]*.onnx"))
+    return [_voice("piper", str(model), _piper, name=model.stem) for model in models]
+
+
 def _piper(text: str, model: str, wav: Path, rng: np.random.Generator) -> tuple[list[str], str]:
     scale = f"{rng.uniform(0.9, 1.8):.3f}"
     return ["piper", "--model", model, "--length_scale", scale, "--output_file", str(wav)], text
+
+
+PROGRAMS: tuple[Callable[[str], list[Voice]], ...] = (
+    _flite_voices,
+    _festival_voices,
+    _pico_voices,
+    _rhvoice_voices,
+    _mbrola_voices,
+    _piper_voices,
+)
+"""One function for each program: its installed voices that speak a language. Another program is one more line."""

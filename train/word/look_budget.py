@@ -48,8 +48,8 @@ def trigger_score_for(bundle: Bundle, sounds: Sequence[Path], least: float, most
     gate = least if over < least else min(over + _JUST_ABOVE, max(least, _HIGHEST))
     looks, at_least = ((suspected >= start).sum() / seconds * 3600 for start in (gate, least))
     print(
-        f"verifier: from {gate:.3f} on, {looks:,.0f} times in an hour of the sounds kept apart "
-        f"({at_least:,.0f} from {least:g} on)",
+        f"verifier: asked {looks:,.0f} times in an hour of the negatives, from a first-stage score of {gate:.3f} "
+        f"({at_least:,.0f} times from {least:g})",
         file=sys.stderr,
     )
     return gate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from kwspot.runtime import load_bundle
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.detect.replay import Replay, Scorer
-from kwspot.train.word.negatives import negative_speaker
+from kwspot.train.word.sources import negative_speaker
+
+_TOLD_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Mined:
 def mine(
     bundle_path: Path, sounds: Sequence[Path], target: Path, *, threshold: float, most: int, clip_ms: int, seed: int
 ) -> Mined:
-    """Stream sounds through a bundle and write each detection's clip into `target`, the highest scores if too many.
+    """Stream sounds through a bundle and write each false accept's clip into `target`, the highest scores if too many.
 
     A clip ends where the detection does, and is what the network saw, so that a
     training sees the mistake itself.
@@ -45,7 +48,7 @@ def mine(
     scorer, replay = Scorer(bundle), Replay(manifest, dict.fromkeys(manifest.words, threshold))
     length = clip_ms * rate_hz // 1000
     found: list[tuple[float, int, str, NDArray[np.int16]]] = []
-    seconds, above = 0.0, 0
+    seconds, above, told = 0.0, 0, time.monotonic()
     order = np.random.default_rng([seed, 0x3E]).permutation(len(sounds))
     for number, k in enumerate(order, 1):
         sound = read_sound(sounds[k], rate_hz)
@@ -55,8 +58,9 @@ def mine(
             clip = np.pad(sound, (0, max(0, end - len(sound))))[max(0, end - length) : end]
             above += detection.score >= manifest.decision.threshold_of(detection.label)
             found.append((detection.score, len(found), negative_speaker(sounds[k]), clip))
-        if number % 500 == 0:
-            print(f"mined {number} of {len(sounds)} sounds, {len(found)} found", file=sys.stderr, flush=True)
+        if time.monotonic() - told > _TOLD_EVERY_S:
+            told = time.monotonic()
+            print(f"heard {number:,} of {len(sounds):,} sounds, {len(found)} false accepts", file=sys.stderr)
     for _, number, speaker, clip in sorted(found, key=lambda entry: (-entry[0], entry[1]))[:most]:
         write_wav(target / f"mined-{speaker}_nohash_{number}.wav", clip, rate_hz)
     return Mined(seconds, len(found), above)

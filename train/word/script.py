@@ -1,7 +1,8 @@
-"""What is said for a phrase, by whom, and the saying of it; what has been said once is not said again."""
+"""What is spoken for a phrase, by which voices, and the speaking of it; what has been spoken is not spoken again."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -9,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ
-from kwspot.train.speech.voices import Cast, at_drawn_level
+from kwspot.train.speech.voices import VoiceSet, at_drawn_level
 
 _WORKERS = 3
-_TOLD_EVERY = 1000
+_TOLD_EVERY_S = 5.0
 _VALIDATION_SHARE = 1 / 6
 _WORDS_OF_SENTENCE = (5, 12)
 # Of a WAV file as write_wav makes it; behind it come two bytes for each sample.
@@ -26,71 +27,81 @@ _HEADER_BYTES = 44
 
 
 @dataclass(frozen=True)
-class Line:
-    """Something to say: where it goes, and by which part of which cast ("" is that of the phrase's language)."""
+class SpeechTask:
+    """A text to speak into a folder, by a voice to train on or one that is held out ("" is the phrase's language)."""
 
     folder: Path
     text: str
-    held: bool
+    held_out: bool
     number: int
     language: str = ""
 
 
-def utterances(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[Line]:
-    """Each text so often to train on, and a share of that by held-out voices.
+def utterances(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[SpeechTask]:
+    """Speak each text `count` times to train on, and a sixth of that by held-out voices.
 
-    With `each` they share one folder, and where a share is less than a take, some texts go without.
+    With `each` the texts share one folder, and where a sixth is less than one, some texts go without.
     """
     held_every = round(1 / _VALIDATION_SHARE)
     number = 0
     for text in texts:
         for _ in range(count):
-            yield Line(root if each else root / text, text, False, number)
+            yield SpeechTask(root if each else root / text, text, False, number)
             number += 1
             if number % held_every == 0:
-                yield Line(root if each else root / text, text, True, number)
+                yield SpeechTask(root if each else root / text, text, True, number)
 
 
 def sentences(
     folder: Path, words: Sequence[str], count: int, seed: int, languages: Sequence[str] = ("",)
-) -> Iterator[Line]:
-    """Running words to train on, and one in five as many to calibrate with, read in each language in turn."""
+) -> Iterator[SpeechTask]:
+    """Draw running words to train on, and a fifth of that to calibrate with, read in each language in turn."""
     rng = np.random.default_rng([seed, 0x53, len(languages)])
     for number in range(count + count // 5):
         text = " ".join(rng.choice(words, int(rng.integers(*_WORDS_OF_SENTENCE))))
-        held, language = number >= count, languages[number % len(languages)]
-        yield Line(folder / ("calibrate" if held else "train"), text, held, number, language)
+        held_out, language = number >= count, languages[number % len(languages)]
+        yield SpeechTask(folder / ("calibrate" if held_out else "train"), text, held_out, number, language)
 
 
-def say_all(
-    script: Sequence[Line], casts: Mapping[str, Cast], programs_share: float, seed: int, spoken: Path
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Speak and write every line; returns how many seconds each lasts, float64 (lines,).
+def speak_all(
+    script: Sequence[SpeechTask], voices: Mapping[str, VoiceSet], programs_share: float, seed: int, cache: Path
+) -> NDArray[np.float64]:
+    """Speak and write each task, and return how many seconds each lasts, float64 (tasks,).
 
-    Each is first a whole file in `spoken`, named by its place and its speaker, so that after a kill only what is
-    missing there is spoken.
+    Each is first a whole file in `cache`, named by all that it depends on, so that after a kill, or with another
+    script, only what is missing there is spoken. What no task of this script needs is removed from the cache.
     """
-    spoken.mkdir(parents=True, exist_ok=True)
-    for place in {line.folder for line in script}:
+    cache.mkdir(parents=True, exist_ok=True)
+    for place in {task.folder for task in script}:
         place.mkdir(parents=True, exist_ok=True)
 
-    def say(index: int) -> float:
-        line, rng = script[index], np.random.default_rng([seed, 0x5A, index])
-        speaker = casts[line.language].draw(rng, held=line.held, programs_share=programs_share)
-        file = spoken / f"{index:06}-{speaker.name}.wav"
+    def speak(index: int) -> tuple[Path, float]:
+        task, rng = script[index], np.random.default_rng([seed, 0x5A, index])
+        voice = voices[task.language].draw(rng, held_out=task.held_out, programs_share=programs_share)
+        key = hashlib.sha1(f"{seed} {index} {voice.name} {task.text}".encode()).hexdigest()[:20]
+        file = cache / f"{key}.wav"
         if not file.is_file():
             beside = file.with_suffix(".part")
-            write_wav(beside, at_drawn_level(speaker.say(line.text, rng), rng), SYNTH_RATE_HZ)
+            write_wav(beside, at_drawn_level(voice.speak(task.text, rng), rng), SYNTH_RATE_HZ)
             beside.rename(file)
-        os.link(file, line.folder / f"{line.language}{speaker.name}_nohash_{line.number}.wav")
-        return (file.stat().st_size - _HEADER_BYTES) / 2 / SYNTH_RATE_HZ
+        os.link(file, task.folder / f"{task.language}{voice.name}_nohash_{task.number}.wav")
+        return file, (file.stat().st_size - _HEADER_BYTES) / 2 / SYNTH_RATE_HZ
 
     pool, lengths, started = ThreadPoolExecutor(_WORKERS), np.empty(len(script)), time.monotonic()
+    needed, told = set(), started
     try:
-        for index, lengths[index] in enumerate(pool.map(say, range(len(script)))):
-            if (index + 1) % _TOLD_EVERY == 0 or index + 1 == len(script):
-                left_s = (len(script) - index - 1) * (time.monotonic() - started) / (index + 1)
-                print(f"spoken {index + 1} of {len(script)}  {left_s:.0f} s left", file=sys.stderr, flush=True)
+        for index, (file, lengths[index]) in enumerate(pool.map(speak, range(len(script)))):
+            needed.add(file)
+            now = time.monotonic()
+            if now - told > _TOLD_EVERY_S or index + 1 == len(script):
+                told, left_s = now, (len(script) - index - 1) * (now - started) / (index + 1)
+                print(
+                    f"spoken {index + 1:,} of {len(script):,} utterances, {left_s:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
     finally:
         pool.shutdown(cancel_futures=True)
+    for file in set(cache.iterdir()) - needed:
+        file.unlink()
     return lengths

@@ -1,266 +1,241 @@
-"""The steps from phrases to a calibrated bundle; each is done when what it writes is there.
+"""The steps from phrases to a calibrated bundle.
 
-Other rooms are driven as a user would: by their commands, on files.
+Each is a command of the program or of :mod:`kwspot.train.word.child`, run in a child process on files. What is done
+is in the work folder's ``state.json``; a step is done again when its settings, or those of one before it, have changed.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import json
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
-from kwspot.runtime.files import whole_file, whole_folder
-from kwspot.runtime.model.bundle import load_bundle
-from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, is_run
+from kwspot.runtime.child import CommandFailed, kwspot
+from kwspot.runtime.files import whole_folder
+from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, is_run
 from kwspot.train.config.config import load_preset
-from kwspot.train.config.toml_text import to_toml
-from kwspot.train.word.folder import RECIPE_FILE, Ingredients, write_sounds
-from kwspot.train.word.look_budget import trigger_score_for
-from kwspot.train.word.mining import mine
+from kwspot.train.config.toml_table import differences
 from kwspot.train.word.plan import Plan
-from kwspot.train.word.recordings import recorded_utterances
+from kwspot.train.word.state import SCRATCH, StepRecord, WorkState
 
-# Of the rate and the warm-up of the first training: enough to change, little enough to keep.
-_RATE_OF_MINING = 0.3
-_WARM_UP_OF_MINING = 0.2
-# So many examples of a small folder of mined clips are in the pool that an epoch draws from.
-_MINED_LEAST = 300
-PRESET, TWICE = "word", "twice.kws"
-_UTTERANCES_PER_S, _EXAMPLES_PER_S = 45.0, 400.0
-_LOOKS_PER_S = 150.0
-_HEADS_S = 60.0
-_EXPORT_S, _MINING_S, _CALIBRATION_S = 45.0, 60.0, 70.0
-
-
-class CommandFailed(Exception):
-    """A command of another room ended with a status; it has said why."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+PRESET = "word"
+# On two quiet cores of a desktop.
+_UTTERANCES_PER_S, _EXAMPLES_PER_S, _VERIFIED_PER_S = 45.0, 400.0, 150.0
+_HEADS_S, _EXPORT_S, _MINING_S, _CALIBRATION_S = 60.0, 45.0, 60.0, 70.0
+_EXAMPLES_OF_UTTERANCE = 6.3
+# So long the pace of this machine is not known yet, and is taken for that of the desktop.
+_PACE_PRIOR_S = 240.0
+_SPEAK_SETTINGS = (
+    "utterances",
+    "programs_share",
+    "held_out_voices",
+    "recordings_share",
+    "confusables",
+    "utterances_of_confusable",
+    "utterances_of_word",
+    "sentences",
+    "foreign_sentences",
+)
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do, unless it is done; `about_s` is how long it takes on two quiet cores."""
+    """A step of the work.
+
+    Attributes
+    ----------
+    about_s : how long it takes on two quiet cores
+    inputs : the settings that it depends on, beside what the steps before it made
+    makes : files and folders that it writes; they are removed before it begins with other inputs
+    """
 
     name: str
     about_s: float
-    done: Callable[[], bool]
+    inputs: Mapping[str, Any]
+    makes: Sequence[Path]
     do: Callable[[], None]
 
 
-def steps(plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> Iterator[Step]:
-    """All steps in order; the rounds of mining end as soon as they find no less than before."""
-    settings = plan.settings
-    sounds = work / "sounds"
-    spoken = settings.utterances * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
-    epochs = int(plan.tables.get("training", {}).get("epochs", load_preset(PRESET).training.epochs))
-    epoch_s = settings.utterances * len(plan.phrases) * 6.3 / _EXAMPLES_PER_S
-    yield Step(
-        "speak",
-        spoken / _UTTERANCES_PER_S,
-        (sounds / RECIPE_FILE).is_file,
-        lambda: _speak(plan, sounds),
-    )
-    yield from _trained(plan, work, 0, epochs * epoch_s)
-    for number in range(1, settings.mining_rounds + 1):
-        found = work / f"mined-{number}.json"
-        yield Step(f"mine {number}", _MINING_S, found.is_file, functools.partial(_mine_round, plan, work, number))
-        yield from _trained(plan, work, number, settings.mining_epochs * epoch_s)
-    if settings.verifier_passes:
-        yield from _looked_twice(plan, work, settings.utterances * len(plan.phrases) * 6.3 / _LOOKS_PER_S)
-    evidence = work / "calibration.json"
-    yield Step(
-        "calibrate",
-        _CALIBRATION_S,
-        evidence.is_file,
-        lambda: _calibrate(plan, work, evidence, bundle, overwrite=overwrite),
-    )
-    yield Step("write", 1.0, lambda: False, lambda: _write(work, bundle, overwrite=overwrite))
+class Steps:
+    """The steps of a plan in a work folder; `bundle` is the one to write, and all in the folder have its name."""
 
+    def __init__(self, plan: Plan, work: Path, bundle: Path, *, overwrite: bool) -> None:
+        self._plan = plan
+        self._work = work
+        self._bundle = bundle
+        self._overwrite = overwrite
+        self._sounds = work / "sounds"
+        self._run = work / "run"
+        self._first_stage, self._verified, self._verified_again, self._calibrated = (
+            work / folder / bundle.name for folder in ("first-stage", "verifier", "verifier-mined", "calibrated")
+        )
 
-def last_round(plan: Plan, work: Path) -> int:
-    """The number of the round whose network is taken: the rounds end when the rate has stopped falling."""
-    rates: list[float] = []
-    for number in range(1, plan.settings.mining_rounds + 1):
-        file = work / f"mined-{number}.json"
-        if not file.is_file():
-            break
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not found["clips"] or (rates and found["per_hour"] >= rates[-1]):
-            return number - 1
-        rates.append(found["per_hour"])
-    return len(rates)
-
-
-def _trained(plan: Plan, work: Path, number: int, about_s: float) -> Iterator[Step]:
-    run, bundle = work / f"round-{number}", work / f"round-{number}.kws"
-
-    def skipped() -> bool:
-        return last_round(plan, work) < number
-
-    def trained() -> bool:
-        return skipped() or ((run / METRICS_FILE).is_file() and not (run / CHECKPOINT_FOLDER).is_dir())
-
-    label = "train" if number == 0 else f"train on {number}"
-    yield Step(label, about_s, trained, lambda: _train(plan, work, number))
-    yield Step(
-        f"export {number}",
-        _EXPORT_S,
-        lambda: skipped() or bundle.is_dir(),
-        lambda: _run("export", str(run), "--kind", "stream", "--bundle", str(bundle)),
-    )
-
-
-def _looked_twice(plan: Plan, work: Path, about_s: float) -> Iterator[Step]:
-    """A verifier, then one that has heard what the first of them let pass."""
-    first, mined = work / "twice-0.kws", work / "mined-twice.json"
-    yield Step("look twice", about_s + _HEADS_S, first.is_dir, lambda: _look_twice(plan, work, first, 1))
-    yield Step("mine", _MINING_S, mined.is_file, lambda: _mine(plan, work, first, "_mined_twice_", mined))
-    passes = plan.settings.verifier_passes
-    again = functools.partial(_look_twice, plan, work, work / TWICE, passes)
-    yield Step("look twice again", passes * about_s + _HEADS_S, (work / TWICE).is_dir, again)
-
-
-def _speak(plan: Plan, sounds: Path) -> None:
-    recorded = recorded_utterances(plan.recordings, plan.phrases) if plan.recordings else []
-    wanted = Ingredients(plan.phrases, plan.language, plan.seed, plan.settings, recorded, plan.negatives)
-    for half_made in sounds.parent.glob(".sounds.*"):  # by one that was killed
-        shutil.rmtree(half_made)
-    spoken = sounds.with_name("spoken")
-    with whole_folder(sounds) as folder:
-        recipe = write_sounds(folder, wanted, spoken)
-    shutil.rmtree(spoken)
-    programs = ", ".join(recipe["programs"]) or "no other program was found"
-    print(f"voices: espeak-ng, {programs}; clips of {recipe['clip_ms']} ms; {recipe['counts']}", file=sys.stderr)
-
-
-def _train(plan: Plan, work: Path, number: int) -> None:
-    run, config = work / f"round-{number}", work / f"round-{number}.toml"
-    if (run / CHECKPOINT_FOLDER).is_dir():
-        _run("train", "--run", str(run), "--resume")
-        return
-    with whole_file(config) as beside:
-        beside.write_text(to_toml(_tables(plan, work, number)), encoding="utf-8")
-    start = str(work / f"round-{number - 1}") if number else "words"
-    begin = ["--start-from", start] if number or plan.settings.start == "pretrained" else []
-    again = ["--overwrite"] if is_run(run) else []
-    _run("train", "--data", str(work / "sounds" / "data"), "--config", str(config), "--run", str(run), *begin, *again)
-
-
-def _tables(plan: Plan, work: Path, number: int) -> dict[str, Any]:
-    """The training's configuration: ours over the preset, the user's over both."""
-    recipe = json.loads((work / "sounds" / RECIPE_FILE).read_text(encoding="utf-8"))
-    tables: dict[str, Any] = {
-        "data": {"words": list(plan.phrases), "clip_ms": recipe["clip_ms"]},
-        "unknown": {"speech": ["../train"], "rare_word_least": _MINED_LEAST},
-        "training": {"seed": plan.seed},
-    }
-    for name, table in plan.tables.items():
-        tables[name] = {**tables.get(name, {}), **table}
-    if number:
-        rate = float(tables["training"].get("learning_rate", 3e-3)) * _RATE_OF_MINING
-        tables["training"] |= {
-            "epochs": plan.settings.mining_epochs,
-            "learning_rate": rate,
-            "warm_up_epochs": _WARM_UP_OF_MINING,
+    def list(self) -> list[Step]:
+        """List the steps in order."""
+        plan, settings = self._plan, self._plan.settings
+        examples = settings.utterances * len(plan.phrases) * _EXAMPLES_OF_UTTERANCE
+        spoken = settings.utterances * len(plan.phrases) * 7 // 6 + 9 * settings.confusables * len(plan.phrases) + 2200
+        epochs = int(plan.tables.get("training", {}).get("epochs", load_preset(PRESET).training.epochs))
+        of_speech = {
+            "seed": plan.seed,
+            **settings.of(*_SPEAK_SETTINGS),
+            "recordings": None if plan.recordings is None else str(plan.recordings.resolve()),
+            "negatives": [str(folder.resolve()) for folder in plan.negatives],
+            "sounds": plan.sounds,
         }
-    return {"base": PRESET, **tables}
+        of_training = {"training": {name: dict(table) for name, table in plan.tables.items()}, "start": settings.start}
+        of_verifier = settings.of("trigger_score", "verifier_calls_per_hour")
+        steps = [
+            Step("speak", spoken / _UTTERANCES_PER_S, of_speech, [self._sounds], lambda: self._own("speak")),
+            Step("train", epochs * examples / _EXAMPLES_PER_S, of_training, [self._run], self._train),
+            self._step("export", _EXPORT_S, {"name": self._bundle.stem}, self._first_stage, self._export),
+        ]
+        last = self._first_stage
+        if settings.verifier_passes:
+            last, once = self._verified_again, examples / _VERIFIED_PER_S
+            passes, mining = settings.of("verifier_passes"), settings.of("mining_threshold", "mining_most")
+            steps += [
+                self._step("verifier", once + _HEADS_S, of_verifier, self._verified, self._verify),
+                Step("mine", _MINING_S, mining, [self._sounds / "data" / "_mined_"], self._mine),
+                self._step(
+                    "verifier again",
+                    settings.verifier_passes * once + _HEADS_S,
+                    passes,
+                    self._verified_again,
+                    self._verify_again,
+                ),
+            ]
+        target = {"target_fa_per_hour": plan.target_fa_per_hour}
+        return [
+            *steps,
+            self._step("calibrate", _CALIBRATION_S, target, self._calibrated, lambda: self._calibrate(last)),
+        ]
 
+    def write(self) -> None:
+        """Copy the last bundle to its place."""
+        with whole_folder(self._bundle, overwrite=self._overwrite) as folder:
+            shutil.copytree(self._calibrated, folder, dirs_exist_ok=True)
 
-def _mine_round(plan: Plan, work: Path, number: int) -> None:
-    if last_round(plan, work) >= number - 1:  # no earlier round was the last
-        source = work / f"round-{number - 1}.kws"
-        _mine(plan, work, source, f"_mined_{number}_", work / f"mined-{number}.json")
+    def _step(self, name: str, about_s: float, inputs: Mapping[str, Any], bundle: Path, do: Callable[[], None]) -> Step:
+        """Return a step that makes a bundle in a folder of its own."""
+        return Step(name, about_s, inputs, [bundle.parent], do)
 
+    def _kwspot(self, *arguments: str, module: str = "kwspot.runtime.cli") -> None:
+        scratch = {"TMPDIR": str((self._work / SCRATCH).resolve())}
+        kwspot(*arguments, module=module, quiet=True, environment=scratch)
 
-def _mine(plan: Plan, work: Path, bundle: Path, name: str, file: Path) -> None:
-    """What fires in the sound to train on, as a folder of other words, and in `file` how much it was."""
-    recipe = json.loads((work / "sounds" / RECIPE_FILE).read_text(encoding="utf-8"))
-    paths = _sounds(work / "sounds" / "train")
-    with whole_folder(work / "sounds" / "data" / name, overwrite=True) as folder:
-        found = mine(
-            bundle,
-            paths,
-            folder,
-            threshold=plan.settings.mining_threshold,
-            most=plan.settings.mining_most,
-            clip_ms=recipe["clip_ms"],
-            seed=plan.seed,
+    def _own(self, step: str, *arguments: str) -> None:
+        self._kwspot(str(self._work), step, *arguments, module="kwspot.train.word.child")
+
+    def _train(self) -> None:
+        run = str(self._run)
+        if (self._run / CHECKPOINT_FOLDER).is_dir():
+            self._kwspot("train", "--run", run, "--resume")
+            return
+        self._own("configure", str(config := self._work / "training.toml"))
+        start = ["--start-from", "words"] if self._plan.settings.start == "pretrained" else []
+        again = ["--overwrite"] if is_run(self._run) else []
+        data = str(self._sounds / "data")
+        self._kwspot("train", "--data", data, "--config", str(config), "--run", run, *start, *again)
+
+    def _export(self) -> None:
+        self._kwspot("export", str(self._run), "--kind", "stream", "--bundle", str(self._first_stage))
+
+    def _verify(self) -> None:
+        self._teach(self._verified, passes=1)
+
+    def _mine(self) -> None:
+        self._own("mine", str(self._verified))
+
+    def _verify_again(self) -> None:
+        self._teach(self._verified_again, passes=self._plan.settings.verifier_passes)
+
+    def _teach(self, target: Path, passes: int) -> None:
+        settings = self._plan.settings
+        _copy(self._first_stage, target)
+        self._kwspot(
+            *("verifier", str(target), "--run", str(self._run), "--passes", str(passes)),
+            *("--trigger-score", f"{settings.trigger_score:g}", "--negatives", str(self._sounds / "calibrate")),
+            *("--calls-per-hour", f"{settings.verifier_calls_per_hour:g}"),
         )
-    print(
-        f"mined {found.seconds / 3600:.2f} h: {found.clips} sounds reach {plan.settings.mining_threshold:g}, "
-        f"{found.per_hour:.1f} false accepts per hour",
-        file=sys.stderr,
-    )
-    with whole_file(file) as beside:
-        beside.write_text(json.dumps({**asdict(found), "per_hour": found.per_hour}) + "\n", encoding="utf-8")
 
-
-def _sounds(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SOUND_EXTENSIONS)
-
-
-def _look_twice(plan: Plan, work: Path, target: Path, passes: int) -> None:
-    last = work / f"round-{last_round(plan, work)}"
-    once, settings = load_bundle(Path(f"{last}.kws")), plan.settings
-    gate = trigger_score_for(
-        once, _sounds(work / "sounds" / "calibrate"), settings.trigger_score, settings.most_looks_per_hour
-    )
-    with whole_folder(target, overwrite=True) as folder:
-        shutil.copytree(once.path, folder, dirs_exist_ok=True)
-        _run("verifier", str(folder), "--run", str(last), "--passes", str(passes), "--trigger-score", f"{gate:.4f}")
-
-
-def _calibrate(plan: Plan, work: Path, evidence: Path, bundle: Path, *, overwrite: bool) -> None:
-    once, final = work / f"round-{last_round(plan, work)}.kws", work / "final.kws"
-    last = work / TWICE if plan.settings.verifier_passes else once
-    with whole_folder(final, overwrite=True) as folder:
-        shutil.copytree(last, folder, dirs_exist_ok=True)
-    positives = [str(work / "sounds" / "data")]
-    negatives, target = str(work / "sounds" / "calibrate"), f"{plan.target_fa_per_hour:g}"
-    try:
-        _run(
-            *("calibrate", str(final), "--negatives", negatives, "--positives", *positives),
-            *("--target-fa-per-hour", target, "--json", str(evidence)),
-        )
-    except CommandFailed:
-        # What was trained is not thrown away for it; it can be calibrated with other sounds, or by ear.
-        _write(work, bundle, overwrite=overwrite)
-        print(f"kwspot: written without calibration, at the threshold of export: {bundle}", file=sys.stderr)
-        raise
-
-
-def _write(work: Path, bundle: Path, *, overwrite: bool) -> None:
-    with whole_folder(bundle, overwrite=overwrite) as folder:
-        shutil.copytree(work / "final.kws", folder, dirs_exist_ok=True)
-
-
-def _run(*arguments: str) -> None:
-    """A command of the kit, its results told to people; it ends with us, however we end."""
-    command: Sequence[str] = [sys.executable, "-m", "kwspot.runtime.cli", *arguments]
-    with subprocess.Popen(command, stdout=sys.stderr.fileno(), preexec_fn=_die_with_parent) as process:
+    def _calibrate(self, source: Path) -> None:
+        _copy(source, self._calibrated)
         try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            process.wait()  # it has had the same Ctrl-C
+            self._kwspot(
+                *("calibrate", str(self._calibrated), "--negatives", str(self._sounds / "calibrate")),
+                *("--positives", str(self._sounds / "data")),
+                *("--target-fa-per-hour", f"{self._plan.target_fa_per_hour:g}"),
+            )
+        except CommandFailed:
+            # What was trained is not thrown away for it; it can be calibrated with other sounds, or by ear.
+            self.write()
+            print(
+                f"kwspot: {self._bundle} was written, but not calibrated: its thresholds are guesses", file=sys.stderr
+            )
             raise
-    if status == 130:
-        raise KeyboardInterrupt
-    if status:
-        raise CommandFailed(status)
 
 
-def _die_with_parent() -> None:
-    # Linux's PR_SET_PDEATHSIG: after kill -9 of the program a training would go on and be in the way of the next.
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+def _copy(bundle: Path, target: Path) -> None:
+    with whole_folder(target, overwrite=True) as folder:
+        shutil.copytree(bundle, folder, dirs_exist_ok=True)
+
+
+def work_through(steps: Sequence[Step], state: WorkState) -> None:
+    """Do what is not done, and say before each step what is left and how long that may take on this machine.
+
+    Raises
+    ------
+    CommandFailed
+        If a step's command fails; it has said why.
+    """
+    names = [step.name for step in steps]
+    expected_s = spent_s = _PACE_PRIOR_S
+    waiting = list(steps)
+    for number, step in enumerate(steps, 1):
+        head, record = f"[{number}/{len(steps)}] {step.name}", state.record_of(step.name)
+        waiting.remove(step)
+        if is_done(step, record):
+            print(f"{head}: done", file=sys.stderr)
+        else:
+            left_s = spent_s / expected_s * (step.about_s + sum(other.about_s for other in waiting))
+            print(f"{head}{_reason(step, record)}; about {minutes(left_s)} left", file=sys.stderr, flush=True)
+            goes_on = record is not None and not record["done"] and record["inputs"] == step.inputs
+            for path in [path for other in waiting for path in other.makes] + ([] if goes_on else [*step.makes]):
+                shutil.rmtree(path, ignore_errors=True)
+            started = time.monotonic()
+            state.begin(step.name, step.inputs, names[number:])
+            step.do()
+            state.finish(step.name, time.monotonic() - started)
+        record = state.record_of(step.name)
+        assert record is not None
+        if record["seconds"] > 0.1 * step.about_s:  # else it only went on with what was nearly done
+            spent_s, expected_s = spent_s + record["seconds"], expected_s + step.about_s
+
+
+def is_done(step: Step, record: StepRecord | None) -> bool:
+    """Tell whether a step was done with the same inputs, and what it made is there."""
+    return (
+        record is not None
+        and record["done"]
+        and record["inputs"] == step.inputs
+        and all(path.exists() for path in step.makes)
+    )
+
+
+def minutes(seconds: float) -> str:
+    """Return a time to wait in words, as coarse as it is uncertain."""
+    return "a minute" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+
+
+def _reason(step: Step, record: StepRecord | None) -> str:
+    if record is None:
+        return ""
+    changed = differences(record["inputs"], step.inputs)
+    if changed:
+        return f", again with {', '.join(changed[:3])}" + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    return " again, since what it made is gone" if record["done"] else ", going on"
