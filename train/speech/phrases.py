@@ -19,13 +19,15 @@ from kwspot.train.speech.phonemes import LEAST_PHONEMES, phonemes_of
 from kwspot.train.speech.voices import VoiceSet, at_drawn_level
 
 LONGEST_CLIP_MS = 3000
-"""What a network can be shown of a phrase; more would cost memory and time for phrases that few people say twice."""
+"""Longer ones would cost memory and time for phrases that few people want to say."""
 
-AROUND_MS = 150
-"""Time around an utterance in its clip."""
+LONGEST_UTTERANCE_MS = 2850
+"""A slower one is not used: people say a long phrase faster than a word alone."""
 
-CLIP_PERCENTILE = 95
-"""A clip holds all but the slowest utterances."""
+# A clip holds all but the slowest utterances, with some time around them.
+_CLIP_PERCENTILE, _AROUND_MS = 95, 150
+# Two frames: a stream's step, so that the network's stride of two leaves no frame of the clip over.
+_CLIP_STEP_MS, _SHORTEST_CLIP_MS = 40, 1000
 
 # Signs that are not spoken, and that a folder's name may hold.
 _SIGNS = "'’ʼ-‐,.!;¡· "
@@ -56,7 +58,7 @@ _LANGUAGES_OF = {
     "TELUGU": ("te",),
     "THAI": ("th",),
 }
-_MEASURED = 40
+_MEASURED, _MEASURED_PROGRAMS_SHARE = 30, 0.3
 _LISTENED_TO = 6
 
 
@@ -145,26 +147,26 @@ def check_writing(phrase: str, language: str) -> None:
 
 
 def check_length(phrase: str, voices: VoiceSet, seed: int) -> None:
-    """Refuse a phrase that takes longer to say than a clip can be.
+    """Refuse a phrase that half of the voices cannot say within the longest clip, so that none is cut.
 
     Raises
     ------
     ConfigError
-        If it does; the message says how many words fit.
+        If so; the message says how many words fit.
     """
     lengths_ms = []
     for number in range(_MEASURED):
         rng = np.random.default_rng([seed, 0x4C, number])
-        sound = voices.draw(rng, held_out=False, programs_share=0.0).speak(phrase, rng)
+        sound = voices.draw(rng, held_out=False, programs_share=_MEASURED_PROGRAMS_SHARE).speak(phrase, rng)
         lengths_ms.append(1000 * len(sound) / SYNTH_RATE_HZ)
-    wanted_ms = float(np.percentile(lengths_ms, CLIP_PERCENTILE)) + AROUND_MS
-    if wanted_ms > LONGEST_CLIP_MS:
+    middle_ms = float(np.median(lengths_ms))
+    if middle_ms > LONGEST_UTTERANCE_MS:
         words = len(phrase.split())
-        fit = int(words * LONGEST_CLIP_MS / wanted_ms)
+        fit = int(words * LONGEST_UTTERANCE_MS / middle_ms)
         shorter = f"about {fit} of its {words} words fit: choose" if fit else "choose"
         raise ConfigError(
-            f"{phrase!r} takes up to {wanted_ms / 1000:.1f} s to say; expected {LONGEST_CLIP_MS / 1000:g} s at most, "
-            f"the longest clip that a network is shown; {shorter} a shorter phrase"
+            f"{phrase!r} takes about {middle_ms / 1000:.1f} s to say; expected {LONGEST_UTTERANCE_MS / 1000:g} s at "
+            f"most, as long as the network hears at once; {shorter} a shorter phrase"
         )
 
 
@@ -174,14 +176,9 @@ def clip_ms(utterances_ms: NDArray[np.float64]) -> int:
     >>> clip_ms(np.full(20, 700.0)), clip_ms(np.full(20, 1240.0)), clip_ms(np.full(20, 4000.0))
     (1000, 1400, 3000)
     """
-    wanted = float(np.percentile(utterances_ms, CLIP_PERCENTILE)) + AROUND_MS
+    wanted = float(np.percentile(utterances_ms, _CLIP_PERCENTILE)) + _AROUND_MS
     steps = int(np.ceil((wanted - _SHORTEST_CLIP_MS) / _CLIP_STEP_MS))
     return min(_SHORTEST_CLIP_MS + max(steps, 0) * _CLIP_STEP_MS, LONGEST_CLIP_MS)
-
-
-# Two frames: a stream's step, so that the network's stride of two leaves no frame of the clip over.
-_CLIP_STEP_MS = 40
-_SHORTEST_CLIP_MS = 1000
 
 
 def write_samples(phrases: Sequence[str], voices: VoiceSet, target: Path, seed: int) -> int:

@@ -78,9 +78,6 @@ def main(argv: Sequence[str]) -> int:
     settings, tables = read_word_config(args.config)
     phrases, synthesiser = tuple(map(compose, args.phrases)), Synthesiser()
     spoken = transcribe(phrases, args.language, synthesiser)
-    voices = voice_set(synthesiser, args.language, args.seed, settings.held_out_voices)
-    for phrase in spoken:
-        check_length(phrase.phrase, voices, args.seed)
     if args.recordings is not None:
         recorded_utterances(args.recordings, phrases)
     for folder in args.negatives:
@@ -93,6 +90,9 @@ def main(argv: Sequence[str]) -> int:
                 "four or more syllables are better",
                 file=sys.stderr,
             )
+    voices = voice_set(synthesiser, args.language, args.seed, settings.held_out_voices)
+    for phrase in spoken:
+        check_length(phrase.phrase, voices, args.seed)
     if args.listen_first is not None:
         count = write_samples(phrases, voices, args.listen_first, args.seed)
         print(f"written: {count} files in {args.listen_first}; if they sound right, go on without --listen-first")

@@ -27,7 +27,7 @@ from kwspot.runtime.errors import DataFolderError
 from kwspot.train.data.negatives import vocabulary
 from kwspot.train.speech.espeak import Synthesiser
 from kwspot.train.speech.phonemes import confusables
-from kwspot.train.speech.phrases import LONGEST_CLIP_MS, clip_ms
+from kwspot.train.speech.phrases import LONGEST_UTTERANCE_MS, clip_ms
 from kwspot.train.speech.voices import voice_set
 from kwspot.train.word.noise import write_noise, write_rooms
 from kwspot.train.word.plan import WordSettings
@@ -83,7 +83,7 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
     own = {synthesiser.phonemes(phrase, accent) for phrase in request.phrases}
     others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
     script = [
-        *utterances(data, request.phrases, settings.utterances, each=False),
+        *utterances(data, request.phrases, settings.utterances, each=False, longest_s=LONGEST_UTTERANCE_MS / 1000),
         *utterances(data / NEARLY, [text for text, _ in near], settings.utterances_of_confusable, each=True),
         *utterances(data / OTHERS, others, settings.utterances_of_word, each=True),
         *sentences(folder, others, settings.sentences, request.seed),
@@ -95,6 +95,7 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
     lengths_s = speak_all(script, voices_of, settings.programs_share, request.seed, cache)
     spoken = sum(task.folder.parent == data and task.text in request.phrases for task in script)
     phrase_ms = 1000 * lengths_s[:spoken]
+    length_ms = clip_ms(phrase_ms)
     write_noise(data / NOISE_FOLDER, folder / "train", request.seed)
     counts = _add_recordings(data, request) | _add_negatives(folder, request)
     if request.negatives:
@@ -107,8 +108,8 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
         "schema": "kwspot.word-sounds/2",
         "phrases": list(request.phrases),
         "phonemes": {phrase: synthesiser.phonemes(phrase, accent) for phrase in request.phrases},
-        "clip_ms": clip_ms(phrase_ms),
-        "cut_share": float(np.mean(phrase_ms > LONGEST_CLIP_MS)),
+        "clip_ms": length_ms,
+        "longer_than_clip": float(np.mean(phrase_ms > length_ms)),
         "espeak": synthesiser.version,
         "programs": voices.program_names,
         "spoken": len(script),
@@ -123,12 +124,14 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
 def describe(recipe: Mapping[str, Any]) -> str:
     """Say in a few lines what a folder of sounds was made of."""
     programs = ", ".join(recipe["programs"]) or "no other program was found"
-    counts = recipe["counts"]
+    counts, cut = recipe["counts"], recipe["longer_than_clip"]
     parts = [f"{number:,} {name}" for name, number in counts.items() if number]
-    lines = [f"voices: espeak-ng, {programs}", f"a clip is {recipe['clip_ms'] / 1000:g} s long"]
+    lines = [
+        f"voices: espeak-ng, {programs}",
+        f"a clip is {recipe['clip_ms'] / 1000:g} s long"
+        + (f"; {100 * cut:.1f} % of the utterances are longer and lose their ends" if cut else ""),
+    ]
     lines += [f"of yours: {', '.join(parts)}"] if parts else []
-    if recipe["cut_share"]:
-        lines.append(f"{100 * recipe['cut_share']:.1f} % of the utterances are longer than a clip and are cut")
     return "\n".join(lines)
 
 

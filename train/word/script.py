@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
 import time
@@ -19,6 +20,8 @@ from kwspot.train.speech.espeak import SYNTH_RATE_HZ
 from kwspot.train.speech.voices import VoiceSet, at_drawn_level
 
 _WORKERS = 3
+# So often an utterance that is too long is drawn anew.
+_TRIES = 12
 _TOLD_EVERY_S = 5.0
 _VALIDATION_SHARE = 1 / 6
 _WORDS_OF_SENTENCE = (5, 12)
@@ -35,10 +38,13 @@ class SpeechTask:
     held_out: bool
     number: int
     language: str = ""
+    longest_s: float = math.inf
 
 
-def utterances(root: Path, texts: Sequence[str], count: int, *, each: bool) -> Iterator[SpeechTask]:
-    """Speak each text `count` times to train on, and a sixth of that by held-out voices.
+def utterances(
+    root: Path, texts: Sequence[str], count: int, *, each: bool, longest_s: float = math.inf
+) -> Iterator[SpeechTask]:
+    """Speak each text `count` times to train on, and a sixth of that by held-out voices, none slower than `longest_s`.
 
     With `each` the texts share one folder, and where a sixth is less than one, some texts go without.
     """
@@ -46,10 +52,10 @@ def utterances(root: Path, texts: Sequence[str], count: int, *, each: bool) -> I
     number = 0
     for text in texts:
         for _ in range(count):
-            yield SpeechTask(root if each else root / text, text, False, number)
+            yield SpeechTask(root if each else root / text, text, False, number, longest_s=longest_s)
             number += 1
             if number % held_every == 0:
-                yield SpeechTask(root if each else root / text, text, True, number)
+                yield SpeechTask(root if each else root / text, text, True, number, longest_s=longest_s)
 
 
 def sentences(
@@ -82,7 +88,10 @@ def speak_all(
         file = cache / f"{key}.wav"
         if not file.is_file():
             beside = file.with_suffix(".part")
-            write_wav(beside, at_drawn_level(voice.speak(task.text, rng), rng), SYNTH_RATE_HZ)
+            for _ in range(_TRIES):
+                if len(sound := voice.speak(task.text, rng)) <= task.longest_s * SYNTH_RATE_HZ:
+                    break
+            write_wav(beside, at_drawn_level(sound, rng), SYNTH_RATE_HZ)
             beside.rename(file)
         os.link(file, task.folder / f"{task.language}{voice.name}_nohash_{task.number}.wav")
         return file, (file.stat().st_size - _HEADER_BYTES) / 2 / SYNTH_RATE_HZ

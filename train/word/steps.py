@@ -25,7 +25,7 @@ from kwspot.train.word.state import SCRATCH, StepRecord, WorkState
 PRESET = "word"
 # On two quiet cores of a desktop.
 _UTTERANCES_PER_S, _EXAMPLES_PER_S, _VERIFIED_PER_S = 45.0, 400.0, 150.0
-_HEADS_S, _EXPORT_S, _MINING_S, _CALIBRATION_S = 60.0, 45.0, 60.0, 70.0
+_START_S, _HEADS_S, _EXPORT_S, _MINING_S, _CALIBRATION_S = 15.0, 60.0, 45.0, 60.0, 70.0
 _EXAMPLES_OF_UTTERANCE = 6.3
 # So long the pace of this machine is not known yet, and is taken for that of the desktop.
 _PACE_PRIOR_S = 240.0
@@ -91,7 +91,7 @@ class Steps:
         of_verifier = settings.of("trigger_score", "verifier_calls_per_hour")
         steps = [
             Step("speak", spoken / _UTTERANCES_PER_S, of_speech, [self._sounds], lambda: self._own("speak")),
-            Step("train", epochs * examples / _EXAMPLES_PER_S, of_training, [self._run], self._train),
+            Step("train", _START_S + epochs * examples / _EXAMPLES_PER_S, of_training, [self._run], self._train),
             self._step("export", _EXPORT_S, {"name": self._bundle.stem}, self._first_stage, self._export),
         ]
         last = self._first_stage
@@ -124,9 +124,9 @@ class Steps:
         """Return a step that makes a bundle in a folder of its own."""
         return Step(name, about_s, inputs, [bundle.parent], do)
 
-    def _kwspot(self, *arguments: str, module: str = "kwspot.runtime.cli") -> None:
+    def _kwspot(self, *arguments: str, module: str = "kwspot.runtime.cli", results: bool = True) -> None:
         scratch = {"TMPDIR": str((self._work / SCRATCH).resolve())}
-        kwspot(*arguments, module=module, quiet=True, environment=scratch)
+        kwspot(*arguments, module=module, quiet=True, results=results, environment=scratch)
 
     def _own(self, step: str, *arguments: str) -> None:
         self._kwspot(str(self._work), step, *arguments, module="kwspot.train.word.child")
@@ -161,6 +161,7 @@ class Steps:
             *("verifier", str(target), "--run", str(self._run), "--passes", str(passes)),
             *("--trigger-score", f"{settings.trigger_score:g}", "--negatives", str(self._sounds / "calibrate")),
             *("--calls-per-hour", f"{settings.verifier_calls_per_hour:g}"),
+            results=False,  # its advice is what the next step does
         )
 
     def _calibrate(self, source: Path) -> None:
