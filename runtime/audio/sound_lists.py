@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, PARTS, DataFolder, part_of_speaker, speaker_of
+from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, compose, part_of_speaker, speaker_of
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
 from kwspot.runtime.audio.sound_folder import sounds_below
 from kwspot.runtime.errors import ConfigError, DataFolderError
-
-_LISTS = ("validation_list.txt", "testing_list.txt")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def is_below_name(path: Path, root: Path, words: Sequence[str]) -> bool:
 @functools.lru_cache(maxsize=4096)
 def _letters(name: str) -> str:
     # File systems of macOS give names decomposed; a mark that composes with nothing is part of its letter.
-    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    composed = compose(compose(name).casefold())
     return "".join(c for c in composed if c.isalnum() or unicodedata.category(c).startswith("M"))
 
 
@@ -122,20 +121,26 @@ def _chosen_part(root: Path, part: str | None) -> str:
     if part is not None:
         return part
     # A list says what training was to leave alone.
-    return "validation" if (root / _LISTS[0]).is_file() else "all"
+    return "validation" if (root / LISTS["validation"]).is_file() else "all"
 
 
 class _Parts:
     """The part of a recording, None for one that does not tell."""
 
     def __init__(self, root: Path) -> None:
-        listed = any((root / name).is_file() for name in _LISTS)
-        self._known = {clip.path: clip.part for clip in DataFolder(root).clips("all")} if listed else {}
+        listed = any((root / name).is_file() for name in LISTS.values())
+        try:
+            clips = DataFolder(root).clips("all")
+        except DataFolderError:
+            if listed:
+                raise
+            clips = []  # another layout: only names with a speaker tell their part
+        self._known = {clip.path: clip.part for clip in clips if listed or SPEAKER_MARK in clip.path.name}
 
     def __call__(self, path: Path) -> str | None:
         if path in self._known:
             return self._known[path]
-        return part_of_speaker(speaker_of(path)) if "_nohash_" in path.name else None
+        return part_of_speaker(speaker_of(path)) if SPEAKER_MARK in path.name else None
 
 
 def negatives_in(folders: Sequence[str], words: Sequence[str], part: str | None) -> Negatives:

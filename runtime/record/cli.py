@@ -152,7 +152,7 @@ def _part_of(speaker: str) -> str:
 
     part = part_of_speaker(speaker)
     use = "train on" if part == "train" else f"the {part} part"
-    return f"without lists in the folder, recordings of {speaker!r} are for {use}"
+    return f"without lists in the folder, recordings of {speaker!r} are for {use}; of one or two people, one in ten"
 
 
 def _say(text: str) -> None:

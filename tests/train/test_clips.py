@@ -16,7 +16,7 @@ from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
-from kwspot.train.data.clips import calibration_clips, load_clips, noise_kind
+from kwspot.train.data.clips import calibration_clips, load_clips, noise_kind, notes_on
 from kwspot.train.data.pipeline import DrawnExamples, FixedExamples, features_of, in_order, training_examples
 
 RATE_HZ = 16_000
@@ -124,8 +124,8 @@ def test_silence_is_cut_from_recorded_noise_alone(folder: Path, save_wav: SaveWa
     [
         ({"words": ("red",)}, "red alone cannot be told from anything"),
         ({"words": ("red", "rde")}, r"no recordings of rde; it has blue, few, gold, green, late, red: name"),
-        ({"words": ("red", "few")}, r"few 9; expected 10 or more of each: name others with --words, such as red"),
-        ({"words": ("red", "late")}, "no clips to validate on of late"),
+        ({"words": ("red", "few")}, r"few 9 of 9; expected 10 or more of each: name others with --words, such as red"),
+        ({"words": ("red", "late")}, "late 9 of 10; expected 10 or more of each"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused(
@@ -139,7 +139,7 @@ def test_what_cannot_be_learnt_is_refused(
 
 def test_no_validation_part_at_all(tmp_path: Path, save_wav: SaveWav) -> None:
     for word in ("red", "blue"):
-        fill(tmp_path, word, "train", 12, save_wav)
+        fill(tmp_path, word, "train", 9, save_wav)
     with pytest.raises(DataFolderError, match=r"no clips to validate on; .* validation_list.txt"):
         load_clips(DataFolder(tmp_path), config())
 
@@ -246,3 +246,47 @@ def test_jobs_come_back_in_order_and_an_error_comes_through() -> None:
     assert next(results) == 1
     with pytest.raises(DataFolderError, match="here"):
         next(results)
+
+
+def test_a_folder_that_may_mean_something_else_is_asked_about(folder: Path, save_wav: SaveWav) -> None:
+    fill(folder, "Noise", "train", 12, save_wav)
+    fill(folder, "_unknown", "train", 12, save_wav)
+    with pytest.raises(
+        DataFolderError, match=r"has a folder Noise; expected noise to mix in in _background_noise_: re"
+    ):
+        load_clips(DataFolder(folder), config(words=()))
+    notes = notes_on(DataFolder(folder), config(words=("red", "green")))
+    assert notes == [
+        "Noise is used as nothing; if it holds noise to mix in, rename it to _background_noise_",
+        "_unknown is used as nothing; if it holds words not to be heard, rename it to _unknown_",
+    ]
+    assert notes_on(DataFolder(folder), config(words=("red", "Noise")))[0].startswith("_unknown is used")
+
+
+def test_a_special_folder_without_a_class_is_said(folder: Path, save_wav: SaveWav) -> None:
+    fill(folder, "_unknown_", "train", 12, save_wav)
+    fill(folder, "_unknown_", "validation", 2, save_wav)
+    (note,) = notes_on(DataFolder(folder), config(words=("red", "green")))
+    assert note == "_unknown_ is not used, since [data] unknown_share is 0"
+    assert not notes_on(DataFolder(folder), config(words=("red", "green"), unknown_share=1.0))
+
+
+def test_words_are_found_however_their_letters_are_composed(tmp_path: Path, save_wav: SaveWav) -> None:
+    for word in ("scho\u0308n", "no"):
+        for part in ("train", "validation"):
+            fill(tmp_path, word, part, 12, save_wav)
+    train, _ = load_clips(DataFolder(tmp_path), config(words=("no", "sch\u00f6n")))
+    other, _ = load_clips(DataFolder(tmp_path), config(words=("no", "scho\u0308n")))
+    assert train.labels == other.labels == ("no", "sch\u00f6n")
+    assert train.counts == other.counts
+
+
+def test_one_persons_recordings_are_trained_on(tmp_path: Path, save_wav: SaveWav) -> None:
+    for word in ("red", "blue"):
+        for k in range(14):
+            save_wav(tmp_path / word / f"ann_nohash_{k}.wav", np.full(1_600, 100 + k, np.int16), 16_000)
+    train, validation = load_clips(DataFolder(tmp_path), config())
+    assert train.counts == {"blue": 12, "red": 12}
+    assert validation.counts == {"blue": 1, "red": 1}
+    (note,) = notes_on(DataFolder(tmp_path), config())
+    assert "1 speaker, ann: split by recording, so the figures will be of known voices" in note

@@ -134,16 +134,39 @@ def test_people_see_table_and_one_list_at_the_end(
 
 
 def test_nothing_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "yes/a_nohash_0.wav", sound(1))
+    for k, speaker in enumerate([*TRAIN[:8], *VALIDATION[:2]]):
+        write(tmp_path / f"yes/{speaker}_nohash_0.wav", sound(10 + k))
+    write(tmp_path / f"yes/{TRAIN[8]}_nohash_0.wav", sound(1))
     # Full scale now and then is no clipping, and a peak above -60 dBFS no silence.
     touching = sound(2)
     touching[::50] = 32767
-    write(tmp_path / "yes/a_nohash_1.wav", touching)
-    write(tmp_path / "yes/a_nohash_2.wav", sound(3, peak=40))
+    write(tmp_path / f"yes/{TRAIN[8]}_nohash_1.wav", touching)
+    write(tmp_path / f"yes/{TRAIN[9]}_nohash_2.wav", sound(3, peak=40))
     # The same samples at another rate are another sound.
-    write(tmp_path / "yes/a_nohash_3.wav", sound(1), rate_hz=8_000)
+    write(tmp_path / f"yes/{TRAIN[9]}_nohash_3.wav", sound(1), rate_hz=8_000)
     assert main(["data", "check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith("Nothing wrong was found.\n")
+
+
+def test_what_training_would_refuse_or_take_for_something_else_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(24):
+        write(tmp_path / f"yes/take{k}.wav", sound(k))
+        write(tmp_path / f"noise/take{k}.wav", sound(100 + k))
+    write(tmp_path / "no/ann/take0.wav", sound(200))
+    write(tmp_path / f"no/{TRAIN[0]}.wav", sound(201))
+    write(tmp_path / "go/take1.wav", sound(202))
+    (tmp_path / "validation_list.txt").write_text("go/take1.wav\n")
+    assert main(["data", "check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"To know: the names of 50 recordings, such as {TRAIN[0]}.wav, tell no speaker" in out
+    assert "To know: recordings in no/ann are not read" in out
+    assert "there are too few of no 1 and 0" in out
+    assert "  go: 0 to train on" in out
+    assert "  noise: a word, unless it is renamed to _background_noise_" in out
+    assert main(["data", "check", str(tmp_path), "--json", "-"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 3
 
 
 def test_clipping_in_one_channel_and_in_floats(tmp_path: Path) -> None:
@@ -154,7 +177,7 @@ def test_clipping_in_one_channel_and_in_floats(tmp_path: Path) -> None:
     floats[50:80] = 3.0
     write(tmp_path / "yes/floats.wav", floats, subtype="FLOAT")
     faults = examine(DataFolder(tmp_path)).faults
-    assert [(fault.kind, fault.path, fault.detail) for fault in faults] == [
+    assert [(fault.kind, fault.path, fault.detail) for fault in faults if fault.kind != "no training"] == [
         ("clipped", "yes/floats.wav", "30 samples at full scale"),
         ("clipped", "yes/stereo.wav", "30 samples at full scale"),
     ]

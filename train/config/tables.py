@@ -10,6 +10,9 @@ from kwspot.runtime.errors import ConfigError
 
 SCHEDULES = ("cosine", "constant")
 
+SMALLEST_CLASS = 10
+"""Training on fewer clips of a class than this is refused: it cannot be learnt, only memorised."""
+
 
 def demand(truth: bool, key: str, value: object, expected: str) -> None:
     """Refuse a value by one line that says what is expected of it."""

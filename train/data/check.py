@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder
+from kwspot.runtime.audio.parts import compose
+from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder, default_part
 from kwspot.runtime.audio.sound_file import LOWEST_RATE_HZ, open_sound
 from kwspot.runtime.errors import RecordingError
 from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
+from kwspot.train.config.tables import SMALLEST_CLASS
 
 SILENT_BELOW_DBFS = -60.0
 
@@ -32,6 +35,8 @@ RULES = {
     "duplicated": "the very same samples as another clip",
     "two parts": "a clip or speaker in more than one part: what is measured would have been trained on",
     "missing": "in a list, but no such file",
+    "no training": "a word without recordings to train on",
+    "special name": "a folder that may be meant for something else than a word",
     "left out": "not a recording by its name, in a place for recordings",
 }
 """Kind of fault → what it means, in the order of the list."""
@@ -48,7 +53,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How much there is; `hours` only of clips that can be read."""
+    """How much there is; `hours` only of clips that can be read, `speakers` only those that file names tell."""
 
     clips: int
     speakers: int
@@ -57,13 +62,14 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All about a folder: (word, part) → count, part → count, noise files, faults."""
+    """All about a folder: (word, part) → count, part → count, noise files, faults, and what is no fault but to know."""
 
     folder: Path
     words: dict[tuple[str, str], Count]
     parts: dict[str, Count]
     noise: Count
     faults: list[Fault]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,20 @@ def examine(folder: DataFolder) -> Report:
         if seen.kind
     ]
     faults += _duplicates(folder.root, examined)
-    faults += [Fault("two parts", _shown(name), reason) for name, reason in folder.conflicts]
-    faults += [Fault("missing", _shown(name), "named in a list") for name in folder.listed_but_missing]
+    faults += [Fault("two parts", _shown(name), "in both lists") for name in folder.parts.clips_in_two_lists]
+    for speaker, parts in folder.parts.speakers_split_by_lists:
+        faults.append(Fault("two parts", _shown(f"speaker {speaker}"), f"in the parts {' and '.join(parts)}"))
+    faults += [Fault("missing", _shown(name), "named in a list") for name in folder.parts.listed_but_missing]
+    counts = Counter((clip.word, clip.part) for clip in clips)
+    small = [word for word in folder.words if counts[word, "train"] < SMALLEST_CLASS or not counts[word, "validation"]]
+    notes = folder.notes()
+    if default_part(folder) != "all":  # else it is for tests alone
+        faults += [Fault("no training", _shown(w), "0 to train on") for w in small if not counts[w, "train"]]
+        if few := [f"{w} {counts[w, 'train']} and {counts[w, 'validation']}" for w in small if counts[w, "train"]]:
+            needs = f"a word needs {SMALLEST_CLASS} recordings to train on and 1 to validate on"
+            notes += (f"{needs}; there are too few of {', '.join(few[:6])}{' and others' * (len(few) > 6)}",)
+    for word, meant in folder.meant_otherwise.items():
+        faults.append(Fault("special name", _shown(word), f"a word, unless it is renamed to {meant}"))
     faults += _held_out(folder)
     order = list(RULES)
     return Report(
@@ -100,6 +118,7 @@ def examine(folder: DataFolder) -> Report:
         {part: _count([clip for clip in clips if clip.part == part], examined) for part in PARTS},
         Count(len(folder.noise_files), 0, sum(examined[path].seconds for path in folder.noise_files) / 3600),
         sorted(faults, key=lambda fault: (order.index(fault.kind), fault.path)),
+        notes,
     )
 
 
@@ -146,13 +165,17 @@ def _held_out(folder: DataFolder) -> Iterator[Fault]:
                 yield Fault("left out", _shown(name), "a folder inside a word's folder")
             elif Path(entry.name).suffix.lower() not in SOUND_EXTENSIONS:
                 yield Fault("left out", _shown(name), "not the name of a sound file")
-        if word not in folder.words:
+        if compose(word) not in folder.words:
             yield Fault("left out", _shown(word), "a folder without recordings")
 
 
 def _count(clips: list[Clip], examined: dict[Path, _Examined]) -> Count:
     seconds = sum(examined[clip.path].seconds for clip in clips)
-    return Count(len(clips), len({clip.speaker for clip in clips}), seconds / 3600)
+    return Count(len(clips), len({clip.speaker for clip in clips if clip.tells_speaker}), seconds / 3600)
+
+
+def _people(count: Count) -> str:
+    return "?" if count.clips and not count.speakers else str(count.speakers)
 
 
 def _shown(name: str | Path) -> str:
@@ -173,13 +196,14 @@ def as_text(report: Report) -> str:
     ]
 
     def row(title: str, counts: list[Count]) -> str:
-        return " ".join([title.ljust(width), *(f"{c.clips:8} {c.speakers:8} {c.hours:6.3f}" for c in counts)])
+        return " ".join([title.ljust(width), *(f"{c.clips:8} {_people(c):>8} {c.hours:6.3f}" for c in counts)])
 
     lines += [row(_shown(word), [report.words[word, part] for part in PARTS]) for word in words]
     lines += [row("all words", [report.parts[part] for part in PARTS])]
     lines += ["", f"background noise: {report.noise.clips} files, {report.noise.hours:.3f} hours", ""]
+    lines += [f"To know: {_shown(note)}" for note in report.notes]
     if not report.faults:
-        return "\n".join([*lines, "Nothing wrong was found."])
+        return "\n".join([*lines, f"Nothing {'else' if report.notes else 'wrong'} was found."])
     lines.append(f"Found {len(report.faults)}:")
     for kind, rule in RULES.items():
         found = [fault for fault in report.faults if fault.kind == kind]
@@ -205,6 +229,7 @@ def as_json(report: Report) -> str:
             "words": words,
             "parts": {part: numbers(count) for part, count in report.parts.items()},
             "noise": {"files": report.noise.clips, "hours": round(report.noise.hours, 6)},
+            "notes": [_shown(note) for note in report.notes],
             "faults": [{"kind": f.kind, "path": f.path, "detail": f.detail} for f in report.faults],
         },
         indent=2,

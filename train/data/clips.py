@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.parts import compose
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.train.config.config import Config
+from kwspot.train.config.tables import SMALLEST_CLASS
 from kwspot.train.data.held_out import noise_recordings
 from kwspot.train.data.negatives import more_clips, vocabulary
 from kwspot.train.data.noise import NoiseBank, made_noise, split_by_time
-
-SMALLEST_CLASS = 10
-"""Training on fewer clips of a class than this is refused: it cannot be learnt, only memorised."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,13 @@ class ClipSet:
 def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
     """The labels in order: the words, ``_unknown_``, ``_silence_``; refuses what cannot be told apart."""
     data = config.data
-    words = data.words or tuple(word for word in folder.words if word not in BACKGROUND_LABELS)
+    words = tuple(map(compose, data.words)) or tuple(word for word in folder.words if word not in BACKGROUND_LABELS)
+    if not data.words and folder.meant_otherwise:
+        word, meant = next(iter(folder.meant_otherwise.items()))
+        raise DataFolderError(
+            f"{folder.root} has a folder {word}; expected {_MEANING[meant]} in {meant}: rename it, or name the "
+            f"words to be heard, {word} among them if it is one, with --words"
+        )
     missing = [word for word in words if word not in folder.words]
     if missing:
         raise DataFolderError(
@@ -102,6 +107,23 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
             "[data] noise_folders, or set silence_share to 0"
         )
     return labels
+
+
+_MEANING = {NOISE_FOLDER: "noise to mix in", UNKNOWN: "words not to be heard", SILENCE: "recordings of nothing said"}
+
+
+def notes_on(folder: DataFolder, config: Config) -> list[str]:
+    """Return what a user should know of the recordings before a training, a sentence each."""
+    labels = labels_of(folder, config)
+    notes = list(folder.notes(None if UNKNOWN in labels else labels))
+    for label, key in ((UNKNOWN, "unknown_share"), (SILENCE, "silence_share")):
+        if label in folder.words and label not in labels:
+            notes.append(f"{label} is not used, since [data] {key} is 0")
+    for word, meant in folder.meant_otherwise.items():
+        if word not in labels:
+            use = "other words" if UNKNOWN in labels else "nothing"
+            notes.append(f"{word} is used as {use}; if it holds {_MEANING[meant]}, rename it to {meant}")
+    return notes
 
 
 def _check_held_out(folder: DataFolder, held_out: Sequence[str], words: Sequence[str]) -> None:
@@ -127,7 +149,8 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
         cannot be read: none is left out in silence.
     """
     labels = labels_of(folder, config)
-    chosen = {part: _choose(folder, part, labels, config.unknown.held_out_words) for part in ("train", "validation")}
+    held_out = [compose(word) for word in config.unknown.held_out_words]
+    chosen = {part: _choose(folder, part, labels, held_out) for part in ("train", "validation")}
     _check_counts(folder, labels, chosen)
     rate_hz = config.features.sample_rate_hz
     banks = dict(zip(chosen, _noise_banks(folder, config), strict=True))
@@ -185,25 +208,26 @@ def _choose(folder: DataFolder, part: str, labels: Sequence[str], held_out: Sequ
 
 def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, list[Clip]]) -> None:
     counts = {part: Counter(labels[_label_index(clip, labels)] for clip in clips) for part, clips in chosen.items()}
+    counts["all"] = sum(counts.values(), Counter())
     spoken = [label for label in labels if label != SILENCE]
     if not chosen["validation"]:
         raise DataFolderError(
-            f"{folder.root} has no clips to validate on; expected some of about one speaker in ten: record more "
-            "speakers, or list clips in validation_list.txt, <word>/<file> a line"
+            f"{folder.root} has no clips to validate on; expected some of each word: record more, or list clips in "
+            "validation_list.txt, <word>/<file> a line"
         )
     few = {label: counts["train"][label] for label in spoken if counts["train"][label] < SMALLEST_CLASS}
     if few:
-        held = [f"{label} {count}" for label, count in few.items()]
+        held = [f"{label} {count} of {counts['all'][label]}" for label, count in few.items()]
         enough = [label for label in spoken if label not in few]
         advice = f"name others with --words, such as {','.join(enough[:12])}" if enough else "record more"
         raise DataFolderError(
-            f"{folder.root} has too few clips to train on: {_some(held)}; expected {SMALLEST_CLASS} or more "
-            f"of each: {advice}"
+            f"{folder.root} has too few recordings in its training part: {_some(held)}; expected {SMALLEST_CLASS} or "
+            f"more of each: {advice}"
         )
     unseen = [label for label in spoken if not counts["validation"][label]]
     if unseen:
         raise DataFolderError(
-            f"{folder.root} has no clips to validate on of {_some(unseen)}; record more speakers, or list clips in "
+            f"{folder.root} has no clips to validate on of {_some(unseen)}; record more, or list clips in "
             "validation_list.txt, <word>/<file> a line"
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS, DataFolder
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, SOUND_EXTENSIONS, DataFolder
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.labels import SILENCE
 from kwspot.train.config.config import Config
@@ -42,7 +42,7 @@ def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recording
     if SILENCE in folder.words:
         # Recordings of nothing said are noise too, whatever the part.
         own += [clip.path for clip in folder.clips(words=[SILENCE])]
-    groups = [Recordings(own[0].parent if own else folder.root, tuple(own))]
+    groups = [Recordings(folder.root / NOISE_FOLDER, tuple(own))]
     groups += _below(folder.root, config.data.noise_folders)
     return split(groups, config.data.held_out_noise, "data.held_out_noise")
 

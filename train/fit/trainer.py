@@ -21,7 +21,7 @@ from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, MODEL_FIL
 from kwspot.train.backend import make_deterministic, tensorflow
 from kwspot.train.config.config import Config
 from kwspot.train.config.toml_table import differences
-from kwspot.train.data.clips import ClipSet, calibration_clips, labels_of, load_clips, noise_kind
+from kwspot.train.data.clips import ClipSet, calibration_clips, load_clips, noise_kind, notes_on
 from kwspot.train.data.pipeline import Frames, features_of, fixed_examples, training_examples
 from kwspot.train.fit import run_writer
 from kwspot.train.fit.event_files import EventFiles
@@ -58,7 +58,8 @@ def prepare(
 ) -> TrainingTask:
     """Read the recordings and make examples of them; the mean and deviation of the features are measured here,
     unless they are given, as for weights that were trained behind others."""
-    labels_of(folder, config)  # the user's mistakes before minutes of reading
+    for note in notes_on(folder, config):  # and the user's mistakes before minutes of reading
+        print(f"{folder.root}: {note}", file=sys.stderr)
     train, validation = load_clips(folder, config)
     if noise_kind(folder, config) == "made":
         print(f"{folder.root} has no _background_noise_: noise to mix in is made (white, pink, brown)", file=sys.stderr)
