@@ -43,7 +43,7 @@ EXTRA_OF = {
     "tf2onnx": "export",
     "onnx": "export",
     "sounddevice": "mic",
-    "scipy": "bench",
+    "jinja2": "bench",
     "paho": "mqtt",
     "wyoming": "wyoming",
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kwspot.benchmarks.accuracy.layers import worst_layer
-from kwspot.benchmarks.report.svg import ALARM, FAINT, INK, SERIES, chart
+from kwspot.benchmarks.report.svg import ALARM, INK, SERIES, chart
 
 _LEAST_SHARE = 1e-3
 """Where a DET curve ends: a share of 0 has no place on a logarithmic axis."""
@@ -133,22 +133,6 @@ def learning_chart(identity: str, curves: Mapping[str, Sequence[float]]) -> str:
             axes.set_xlabel("epoch")
             axes.set_title("accuracy, %" if measure == "accuracy" else "loss", fontsize=8.5)
         drawn.axes[1].legend(fontsize=7)
-    return drawn.svg
-
-
-def calibration_chart(identity: str, points: Sequence[Mapping[str, Any]], float_accuracy: float | None) -> str:
-    """int8 accuracy by the number of calibration clips, a dot for each choice of clips."""
-    with chart(identity, "Accuracy by the number of calibration clips", 2.4) as drawn:
-        axes = drawn.axes
-        axes.plot([p["clips"] for p in points], [100 * p["accuracy"] for p in points], "o", color=SERIES[0])
-        if float_accuracy is not None:
-            axes.axhline(100 * float_accuracy, color=FAINT, linewidth=1.2)
-            axes.annotate("float", (0.01, 100 * float_accuracy), xycoords=("axes fraction", "data"), va="bottom")
-        axes.set_xscale("log")
-        axes.set_xticks(sorted({p["clips"] for p in points}), [str(n) for n in sorted({p["clips"] for p in points})])
-        axes.minorticks_off()
-        axes.set_xlabel("clips that calibrate")
-        axes.set_ylabel("int8, % right")
     return drawn.svg
 
 

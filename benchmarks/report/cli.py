@@ -27,7 +27,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--run", action="append", metavar="RUN", help="the run a bundle was exported from, once for each bundle"
     )
     parser.add_argument("--tflite-python", metavar="PATH", help="as for 'kwspot bench accuracy'")
-    parser.add_argument("--calibration", metavar="FILE.json", help="of 'kwspot bench calibration', to show beside")
     parser.add_argument("--peers", metavar="FILE.json", help="of 'python -m kwspot.benchmarks.experiments.peers'")
     parser.add_argument("--hops", type=int, default=2000, metavar="N", help="hops to time (default: %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write kwspot.report/1; - is standard output")
@@ -57,7 +56,6 @@ def main(argv: Sequence[str]) -> int:
     if len(set(names)) != len(names):
         raise BundleError(f"two bundles are called {max(names, key=names.count)}; expected different names")
     folder, progress = DataFolder(args.data), Progress()
-    calibration = None if args.calibration is None else _json_of(args.calibration, "kwspot.calibration/1")
     peers = None if args.peers is None else _costs_of_peers(args.peers)
     measured, heard = [], []
     part = args.part
@@ -78,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         )
         measured.append(entry)
         heard.append(heard_clips(entry["accuracy"], bundle.manifest, folder.root))
-    extra = {"data": folder.root.resolve().name, "part": part, "calibration": calibration, "peers": peers}
+    extra = {"data": folder.root.resolve().name, "part": part, "peers": peers}
     values = report_result(bundles, measured, extra)
     with whole_file(args.out) as path:
         path.write_text(page(values, heard), encoding="utf-8")

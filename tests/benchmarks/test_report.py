@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 from kwspot.benchmarks.report import pictures as report_pictures
 from kwspot.benchmarks.report.rows import against_first
 from kwspot.benchmarks.report.tables import Table
+from kwspot.benchmarks.report.templates import environment
 from kwspot.runtime import cli
 from kwspot.runtime.model.bundle import Bundle
 
@@ -38,23 +39,13 @@ def report(
 ) -> tuple[Path, dict[str, Any]]:  # fmt: skip
     """A page on a window and a stream bundle side by side, and its JSON."""
     folder = tmp_path_factory.mktemp("report")
-    (folder / "calibration.json").write_text(
-        json.dumps(
-            {
-                "schema": "kwspot.calibration/1",
-                "run": "tiny",
-                "float_accuracy": 0.99,
-                "points": [{"clips": n, "choice": 0, "accuracy": 0.9 + n / 10_000} for n in (16, 250)],
-            }
-        )
-    )
     peers = [
         {"title": title, "cpu_s_per_hour": [cost, 2 * cost, 3 * cost]} for title, cost in (("a", 9.0), ("b", 90.0))
     ]
     (folder / "peers.json").write_text(json.dumps({"schema": "kwspot.peers/1", "runs": peers}))
     command = ["bench", "report", str(tiny_bundle.path), str(stream_bundle.path), "--data", str(tone_folder)]
     command += ["--part", "validation", "--out", str(folder / "report.html"), "--json", str(folder / "report.json")]
-    command += ["--calibration", str(folder / "calibration.json"), "--peers", str(folder / "peers.json")]
+    command += ["--peers", str(folder / "peers.json")]
     assert cli.main(command) == 0
     return folder / "report.html", json.loads((folder / "report.json").read_text())
 
@@ -106,8 +97,8 @@ def test_a_browser_draws_every_chart(report: tuple[Path, dict[str, Any]], window
         "  return {name: c.getAttribute('aria-label'), width: box.width, height: box.height,"
         "          drawn: c.querySelectorAll('path, use').length, words: c.querySelectorAll('text').length}})"
     )
-    # Without runs there are no learning curves; calibration and peers are one chart each, as is the trade-off.
-    assert len(charts) == (CHARTS - 1) * len(values["bundles"]) + 3
+    # Without runs there are no learning curves; peers are one chart, as is the trade-off.
+    assert len(charts) == (CHARTS - 1) * len(values["bundles"]) + 2
     for chart in charts:
         assert chart["width"] > 250, chart
         assert chart["height"] > 60, chart
@@ -195,14 +186,15 @@ def test_a_table_in_three_forms() -> None:
     table = Table("T", ["a|b", "c"], [["x,y", "1.5"], ["<z>", "–"]])
     assert table.markdown().splitlines() == ["| a\\|b | c |", "| --- | --- |", "| x,y | 1.5 |", "| <z> | – |"]
     assert table.csv() == 'a|b,c\n"x,y",1.5\n<z>,–\n'
-    assert "<td>&lt;z&gt;</td><td class=number>–</td>" in table.html()
+    macros = environment().get_template("macros.html").module
+    assert '<td>&lt;z&gt;</td><td class="number">–</td>' in macros.table(table)
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--run", "a", "--run", "b"], "2 --run for 1 bundles; expected one for each"),
-        (["--calibration", "{old}"], "is of schema 'kwspot.calibration/0'; expected kwspot.calibration/1"),
+        (["--peers", "{old}"], "is of schema 'kwspot.peers/0'; expected kwspot.peers/1"),
         (["--peers", "nowhere.json"], "nowhere.json is no JSON file that can be read"),
         (["--words", "low,loud"], "loud"),
     ],
@@ -211,7 +203,7 @@ def test_mistakes(
     tiny_bundle: Bundle, tone_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     options: list[str], expected: str,
 ) -> None:  # fmt: skip
-    (tmp_path / "old.json").write_text('{"schema": "kwspot.calibration/0"}')
+    (tmp_path / "old.json").write_text('{"schema": "kwspot.peers/0"}')
     filled = [option.replace("{old}", str(tmp_path / "old.json")) for option in options]
     page = tmp_path / "report.html"
     command = ["bench", "report", str(tiny_bundle.path), "--data", str(tone_folder), "--out", str(page), *filled]

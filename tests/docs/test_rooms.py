@@ -59,9 +59,9 @@ MOST_FILES = 19
 """Python files in a folder."""
 
 HEAVY = {
-    "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "keras", "librosa", "matplotlib", "onnx",
-    "onnxruntime", "paho", "PIL", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow", "tf2onnx",
-    "tflite_runtime", "wyoming",
+    "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "jinja2", "keras", "librosa", "matplotlib",
+    "onnx", "onnxruntime", "paho", "PIL", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow",
+    "tf2onnx", "tflite_runtime", "wyoming",
 }  # fmt: skip
 # What a room may import at all, and of it what the runtime may import only where it is needed.
 MAY_USE = {
@@ -92,10 +92,10 @@ MAY_USE = {
         "PIL",
         "ai_edge_litert",
         "flatbuffers",
+        "jinja2",
         "keras",
         "matplotlib",
         "onnxruntime",
-        "scipy",
         "selenium",
         "tensorflow",
     },
