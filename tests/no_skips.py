@@ -1,4 +1,7 @@
-"""With KWSPOT_NO_SKIPS=1 a skipped test fails: hooks of pytest, for conftest.py."""
+"""With KWSPOT_NO_SKIPS=1 a skipped test fails: hooks of pytest, for conftest.py.
+
+KWSPOT_NO_SKIPS=but-recordings excuses those that need real recordings, where there are none.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ import pytest
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Where all is installed that a test may miss (KWSPOT_NO_SKIPS=1), a skip hides a fault: make it one."""
-    if os.environ.get("KWSPOT_NO_SKIPS") == "1" and report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    """Turn a skip into a failure: where all is installed that a test may miss, it hides a fault."""
+    setting = os.environ.get("KWSPOT_NO_SKIPS", "")
+    if not setting or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+    if setting != "but-recordings" or "KWSPOT_RECORDINGS" not in reason:
         report.outcome = "failed"
-        report.longrepr = f"KWSPOT_NO_SKIPS=1, but the test was skipped: {reason}"
+        report.longrepr = f"KWSPOT_NO_SKIPS={setting}, but the test was skipped: {reason}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -270,7 +270,11 @@ def test_commands_within_the_text_are_commands(capsys):
             assert set(re.findall(r"--[a-z-]+", text)) <= set(re.findall(r"--[a-z-]+", capsys.readouterr().out)), text
 
 
-@pytest.mark.parametrize("page", [README, *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")],
+    ids=lambda page: page.name,
+)
 def test_links_lead_somewhere(page):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
         file = page.parent / target if target else page

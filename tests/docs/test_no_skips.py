@@ -12,12 +12,17 @@ import pytest
 
 TESTS = {
     "test_in_fixture.py": "import pytest\n@pytest.fixture\ndef board(): pytest.skip('no board')\ndef test(board): pass",
+    "test_of_recordings.py": "import pytest\n@pytest.fixture\ndef all(): pytest.skip('KWSPOT_RECORDINGS names none')\n"
+    "def test(all): pass",
     "test_in_test.py": "import pytest\ndef test(): pytest.skip('no microphone')",
     "test_in_module.py": "import pytest\npytest.importorskip('no_such_module')\ndef test(): pass",
 }
 
 
-@pytest.mark.parametrize(("setting", "outcome"), [("1", "1 failed, 2 errors"), ("", "3 skipped")])
+@pytest.mark.parametrize(
+    ("setting", "outcome"),
+    [("1", "1 failed, 3 errors"), ("but-recordings", "1 failed, 1 skipped, 2 errors"), ("", "4 skipped")],
+)
 def test_skips(tmp_path: Path, setting: str, outcome: str) -> None:
     shutil.copy(Path(__file__).parents[1] / "no_skips.py", tmp_path / "conftest.py")
     for name, text in TESTS.items():
