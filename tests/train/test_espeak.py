@@ -17,7 +17,7 @@ from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.cli import main
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.data.check import examine
-from kwspot.train.data.synth_folder import coloured_noise
+from kwspot.train.data.noise import coloured_noise
 from kwspot.train.speech.espeak import ACCENTS, SYNTH_RATE_HZ, VARIANTS, EspeakVoice, Synthesiser, espeak_voices
 
 VOICE = EspeakVoice("test", "en-us", "f3", rate_wpm=170, pitch=50, intonation=50)

@@ -62,18 +62,31 @@ def split_by_time(kinds: Sequence[Sequence[NDArray[np.int16]]]) -> tuple[NoiseBa
     return banks[0], banks[1]
 
 
-def made_noise(rate_hz: int, seed: int) -> list[NDArray[np.int16]]:
-    """White, pink and brown noise, for a folder that brings none: int16 (n,) each.
+def coloured_noise(
+    length: int, exponent: float, rng: np.random.Generator, *, dbfs: float = -20.0, flat_below_bin: float = 0.0
+) -> NDArray[np.int16]:
+    """Return noise whose power falls with ``f ** -exponent``, int16 (length,): 0 is white, 1 pink, 2 brown.
 
-    The spectrum of Gaussian noise is scaled by f**(-β/2), β = 0, 1, 2.
+    Parameters
+    ----------
+    dbfs
+        Its root mean square, in decibels of full scale.
+    flat_below_bin
+        Below this frequency, in cycles of the whole length, the power does not rise any more; with 0 there is no
+        constant part.
     """
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequency = np.maximum(np.arange(len(spectrum), dtype=np.float64), flat_below_bin)
+    if not flat_below_bin:
+        spectrum[0], frequency[0] = 0.0, 1.0
+    noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2), length)
+    return to_int16(noise * (10 ** (dbfs / 20) / rms(noise)))
+
+
+def made_noise(rate_hz: int, seed: int) -> list[NDArray[np.int16]]:
+    """Return white, pink and brown noise, int16 (n,) each, for a folder that brings none."""
     rng = np.random.default_rng([seed, 0x6E6F697365])  # a stream of its own
     length = _MADE_SECONDS * rate_hz
-    frequency = np.fft.rfftfreq(length, 1 / rate_hz)
     # Below 20 Hz brown noise would be all rumble.
-    frequency = np.maximum(frequency, 20.0)
-    made = []
-    for beta in (0, 1, 2):
-        noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * frequency ** (-beta / 2), length)
-        made.append(to_int16(noise * (10 ** (_MADE_DBFS / 20) / rms(noise))))
-    return made
+    flat_below = 20.0 * _MADE_SECONDS
+    return [coloured_noise(length, beta, rng, dbfs=_MADE_DBFS, flat_below_bin=flat_below) for beta in (0, 1, 2)]

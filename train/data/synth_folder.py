@@ -18,6 +18,7 @@ from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.names import check_word
+from kwspot.train.data.noise import coloured_noise
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, EspeakVoice, Synthesiser, espeak_voices
 
 RECIPE_FILE = "synth.json"
@@ -25,7 +26,7 @@ LEAST_VOICES = 3
 """One for each part; of ten voices one is for validation and one for the test."""
 
 _QUIETEST_DBFS, _LOUDEST_DBFS = -30.0, -3.0
-_NOISE_S, _NOISE_RMS_DBFS = 30, -20.0
+_NOISE_S = 30
 # Power falls with f^-exponent.
 _NOISES = {"white_noise": 0.0, "pink_noise": 1.0, "brown_noise": 2.0}
 
@@ -84,18 +85,6 @@ def write_synthetic_folder(
             "versions": {"kwspot": version("kwspot"), "espeak-ng": synthesiser.version, "numpy": np.__version__},
         }
         (folder / RECIPE_FILE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def coloured_noise(length: int, exponent: float, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Noise whose power falls with ``f ** -exponent``, -20 dBFS (RMS), int16, shape (length,).
-
-    0 is white, 1 pink, 2 brown. There is no constant part.
-    """
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    frequency = np.arange(len(spectrum), dtype=np.float64)
-    frequency[0] = np.inf  # no constant part, however steep
-    shaped = np.fft.irfft(spectrum * frequency ** (-exponent / 2.0) * (frequency < np.inf), length)
-    return to_int16(shaped / np.sqrt(np.mean(shaped**2)) * 10 ** (_NOISE_RMS_DBFS / 20))
 
 
 def _another_utterance(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:

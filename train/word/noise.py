@@ -16,8 +16,7 @@ from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
-from kwspot.train.data.noise import rms
-from kwspot.train.data.synth_folder import coloured_noise
+from kwspot.train.data.noise import coloured_noise, rms
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ
 
 _NOISE_S = 30
