@@ -15,6 +15,7 @@ import io
 import ipaddress
 import json
 import queue
+import re
 import secrets
 import socket
 import sys
@@ -25,7 +26,9 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
+from kwspot.runtime.address import split_host_port
 from kwspot.runtime.errors import ConfigError, KwspotError
+from kwspot.runtime.model.manifest_check import parse_json
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
 from kwspot.runtime.sinks.web_feed import WebFeed
 
@@ -34,6 +37,8 @@ REQUEST_BYTES = 16 * 1024
 BODY_BYTES = 1024
 ASKS_WITHIN_S = 10.0
 """From the connection to the end of its request."""
+GOES_WITHIN_S = 0.5
+HTTP_PORT = 80
 TAKES_WITHIN_S = 5.0
 """A message that a viewer does not take for so long ends its connection."""
 UNREAD_BYTES = 32 * 1024
@@ -42,11 +47,15 @@ LOOPBACK_NAMES = ("localhost",)
 
 
 def web_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``PORT``; anything else is a :class:`ConfigError`."""
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"--web {text}: expected HOST:PORT, as in 127.0.0.1:8765")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    """Read ``HOST:PORT`` or ``PORT``; anything else is a :class:`ConfigError`."""
+    try:
+        host, port = split_host_port(text if ":" in text else f":{text}")
+        fault = "no port" if port is None else ""
+    except ValueError as error:
+        fault, host, port = str(error), "", None
+    if port is None:
+        raise ConfigError(f"--web {text[:80]}: {fault}; expected HOST:PORT, as in 127.0.0.1:8765")
+    return host or "127.0.0.1", port
 
 
 class WebServer(http.server.ThreadingHTTPServer):
@@ -59,6 +68,7 @@ class WebServer(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 64  # with 5, a connection beside a flood waits for seconds
 
     def __init__(self, host: str, port: int, feed: WebFeed, saved: SavedSounds | None) -> None:
         self.feed, self.saved = feed, saved
@@ -90,19 +100,28 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.server_close()
 
     def knows(self, host: str) -> bool:
-        """Whether a Host header means this server: an address as such, or a name of this machine."""
-        name, _, port = host.lower().rpartition(":")
-        if port != str(self.port):
+        """Return whether a Host header means this server: an address as such, or a name of this machine.
+
+        Browsers leave out the port of HTTP, and keep the dot at the end of a name.
+        """
+        try:
+            name, port = split_host_port(host.lower())
+        except ValueError:
+            return False
+        if (HTTP_PORT if port is None else port) != self.port:
             return False
         with contextlib.suppress(ValueError):
-            return bool(ipaddress.ip_address(name.strip("[]")))
-        return name in self._names
+            return bool(ipaddress.ip_address(name))
+        return name.removesuffix(".") in self._names
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for the connection, if there is room."""
+        """Give the connection a thread; where there is no room, whoever has been asking longest has to go."""
         if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+            if slowest := next(iter(list(self.asking)), None):
+                self._put_out(slowest)
+            if slowest is None or not self._room.acquire(timeout=GOES_WITHIN_S):
+                self.shutdown_request(request)
+                return
         request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNREAD_BYTES)
         self.asking[request] = time.monotonic() + ASKS_WITHIN_S
         super().process_request(request, client_address)
@@ -120,9 +139,12 @@ class WebServer(http.server.ThreadingHTTPServer):
         now = time.monotonic()
         for connection, until in list(self.asking.items()):
             if now > until:
-                self.asking.pop(connection, None)
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
+                self._put_out(connection)
+
+    def _put_out(self, connection: socket.socket) -> None:
+        self.asking.pop(connection, None)
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are no news; anything else is a fault of ours."""
@@ -131,31 +153,60 @@ class WebServer(http.server.ThreadingHTTPServer):
 
 
 class _Bounded(io.RawIOBase):
-    """What a connection sends, up to a number of bytes; then it ends."""
+    """What a connection sends, up to a number of bytes; then it ends, and `cut` says so."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._left = REQUEST_BYTES
+        self.cut = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            self.cut = True
+            return 0
         count = self._connection.recv_into(memoryview(buffer)[: self._left])
         self._left -= count
         return count
+
+
+class _Lines(io.BufferedReader):
+    """A reader that keeps the line it has read last: the one that ends headers is empty."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(size)
+        return self.last
 
 
 class _Request(http.server.BaseHTTPRequestHandler):
     """One request: HTTP/1.0, so that each has a connection of its own."""
 
     server: WebServer
+    raw_requestline: bytes
     timeout = TAKES_WITHIN_S
     server_version, sys_version = "kwspot", ""
 
     def setup(self) -> None:
         super().setup()
-        self.rfile = io.BufferedReader(_Bounded(self.connection))
+        self._bounded = _Bounded(self.connection)
+        self.rfile = self._lines = _Lines(self._bounded)
+
+    def parse_request(self) -> bool:
+        """Read the headers, all or none: what forbids a request may stand in the part that was cut off."""
+        parsed = self.raw_requestline.endswith(b"\n") and super().parse_request()
+        if parsed and self._lines.last in (b"\r\n", b"\n"):
+            return True
+        if parsed or not self.raw_requestline.endswith(b"\n"):  # else it has been answered
+            self.request_version, self.requestline, self.close_connection = "HTTP/1.0", "", True
+            if self._bounded.cut:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"more than {REQUEST_BYTES} bytes")
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "a request that is not whole")
+        return False
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: standard error is for what a person has to know."""
@@ -202,19 +253,18 @@ class _Request(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > BODY_BYTES:
-            raise ConfigError(f"a body of {length[:20] or 'unknown'} bytes; expected at most {BODY_BYTES}")
+        if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > BODY_BYTES:
+            raise ConfigError(f"a body of {length[:20]!a} bytes; expected at most {BODY_BYTES}")
+        content = self.rfile.read(int(length))
+        if len(content) < int(length):
+            raise ConfigError(f"a body of {len(content)} bytes; expected the {length} that were announced")
         try:
-            content = json.loads(self.rfile.read(int(length)))
-        except (ValueError, RecursionError):
-            raise ConfigError("a body that is no JSON; expected an object") from None
-        if not isinstance(content, dict):
-            raise ConfigError("JSON that is no object; expected one")
-        return content
+            return parse_json(content)
+        except ConfigError as error:
+            raise ConfigError(f"a body that cannot be read: {error}; expected a JSON object") from None
 
     def _allowed(self, *, navigation: bool) -> bool:
-        """Whether it is our own page that asks, under a name of ours; if not, the answer is given."""
-        self.server.asking.pop(self.connection, None)
+        """Return whether our own page asks, under a name of ours; if not, the answer is given."""
         host = self.headers.get("Host", "")
         if not self.server.knows(host):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "another host's name")
@@ -249,7 +299,14 @@ class _Request(http.server.BaseHTTPRequestHandler):
         self._answer(json.dumps(content).encode(), "application/json")
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
-        self._answer(text.encode(), "text/plain; charset=utf-8", status=status)
+        self._answer(text.encode(errors="replace"), "text/plain; charset=utf-8", status=status)
+        # What still comes is read and dropped: a connection that is closed with something unread in it is reset, and
+        # the answer is lost with it.
+        until = time.monotonic() + GOES_WITHIN_S
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(GOES_WITHIN_S)
+        while time.monotonic() < until and self.connection.recv(REQUEST_BYTES):
+            pass
 
     def _answer(
         self, content: bytes, kind: str, *, status: HTTPStatus = HTTPStatus.OK, policy: str = "default-src 'none'"
@@ -260,6 +317,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
     def _head(
         self, status: HTTPStatus, kind: str, *, policy: str = "default-src 'none'", length: int | None = None
     ) -> None:
+        self.server.asking.pop(self.connection, None)  # all has been read that is going to be
         self.send_response(status)
         for name, value in (
             ("Content-Type", kind),

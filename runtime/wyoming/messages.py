@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
+
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.model.manifest_check import parse_json
 
 if TYPE_CHECKING:
     from wyoming.event import Event, Eventable
@@ -79,15 +81,9 @@ async def _rest(first: bytes, reader: asyncio.StreamReader) -> Event:
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        text = content.decode()
-        value = json.loads(text)
-        if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half a character, written as \ud800, cannot be sent on
-    except (ValueError, RecursionError):
-        raise BadMessage("a line that is no JSON in UTF-8") from None
-    if not isinstance(value, dict):
-        raise BadMessage("JSON that is no object")
-    return value
+        return parse_json(content)
+    except ConfigError as error:
+        raise BadMessage(f"a line that cannot be read: {error}") from None
 
 
 def _length(header: dict[str, Any], name: str, most: int) -> int:

@@ -119,6 +119,27 @@ def test_a_line_is_dragged_and_the_threshold_holds(browser, listening):
     assert browser.run("return rows.map((row) => row.threshold)") == [dragged, 0.7]
 
 
+def test_an_emptied_threshold_stays_what_it_was(browser):
+    before = browser.run("return rows[0].threshold")
+    browser.run("rows[0].input.value = ''; rows[0].input.dispatchEvent(new Event('change'))")
+    assert browser.run("return [rows[0].threshold, Number(rows[0].input.value)]") == [before, before]
+    browser.run("rows[0].input.value = '7'; rows[0].input.dispatchEvent(new Event('change'))")
+    browser.until("rows[0].threshold == 1")
+    browser.run(f"rows[0].choose({before})")
+
+
+def test_sounds_stay_where_they_are_while_somebody_points_at_them(browser):
+    browser.until("document.querySelector('#saved li')")
+    browser.run(
+        "document.getElementById('saved').dispatchEvent(new Event('pointermove'));"
+        "window.first = document.querySelector('#saved li')"
+    )
+    browser.run("look()")
+    time.sleep(0.5)
+    assert browser.run("return document.querySelector('#saved li') === window.first")
+    browser.until("document.querySelector('#saved li') !== window.first")
+
+
 def test_a_saved_sound_is_played_and_marked(browser, listening):
     browser.until("document.querySelector('#saved li')")
     browser.run("document.querySelector('#saved button').click()")

@@ -275,6 +275,138 @@ def test_floods_drips_and_nonsense_are_put_out_while_listening_goes_on(page, mon
     assert resident_mb() - before < 30
 
 
+@pytest.mark.parametrize("before", [b"", b"GET /", b"POST /threshold HTTP/1.1\r\nHost: HOST\r\n", None])
+def test_whoever_drips_keeps_nobody_else_out(page, before):
+    host = f"127.0.0.1:{page.port}".encode()
+    body = b"POST /threshold HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"
+    dripping: list[socket.socket] = []
+    for _ in range(4):
+        dripping += [page.connect((body if before is None else before).replace(b"HOST", host)) for _ in range(10)]
+        for connection in dripping:
+            with contextlib.suppress(OSError):
+                connection.send(b" ")
+        assert page.ask("GET", "/saved")[0] == 200
+    for connection in dripping:
+        connection.close()
+
+
+def test_a_body_has_its_time_limit(page, monkeypatch):
+    monkeypatch.setattr(web_server, "ASKS_WITHIN_S", 0.5)
+    with page.connect(
+        f"POST /threshold HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nContent-Type: application/json\r\n"
+        "Content-Length: 900\r\n\r\n".encode()
+    ) as slow:
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 30:
+                slow.sendall(b" ")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 5
+
+
+def status_of(connection: socket.socket) -> bytes:
+    """The status of the answer."""
+    answer = b""
+    with connection, contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while received := connection.recv(65_536):
+            answer += received
+    return answer[9:12]
+
+
+@pytest.mark.parametrize("size", [15_000, 16_200, 16_384, 16_500, 60_000, 200_000])
+def test_headers_are_taken_whole_or_not_at_all(page, size):
+    """What is cut off may be what forbids the request."""
+    host = f"Host: 127.0.0.1:{page.port}\r\n"
+    for head in (f"GET /saved?{{}} HTTP/1.1\r\n{host}", f"GET /saved HTTP/1.1\r\n{host}X: {{}}\r\n"):
+        filled = head.format("x" * (size - len(head) + 2))
+        status = status_of(page.connect(f"{filled}Origin: http://evil.example\r\n\r\n".encode()))
+        assert status == (b"403" if size < 16_300 else b"431")
+
+
+@pytest.mark.parametrize("rest", ["", "Host: HOST", "Host: HOST\r\n", "Host: HOST\r\nOrigin: http://evil"])
+def test_a_request_that_ends_before_its_headers_is_refused(page, rest):
+    request = f"GET /saved HTTP/1.1\r\n{rest}".replace("HOST", f"127.0.0.1:{page.port}")
+    assert status_of(page.connect(request.encode())) == b"400"
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1_0", "\xb2", "0x10", "1" * 9, " ", "12,12"])
+def test_a_length_that_is_none_is_refused(page, length, capfd):
+    head = f"POST /threshold HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {length}\r\n\r\n".encode("latin-1")
+    assert status_of(page.connect(request)) == b"400"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['{"word": "low", "threshold": "\\ud800"}', '{"word": "\\ud800", "threshold": 0.5}', '{"\\udc00": 1}',
+     '{"name": "low/\\ud800.wav", "mark": "wrong"}', '{"word": "low", "threshold": ' + "9" * 900 + "}", "[" * 1000,
+     '{"word": "low", "threshold": NaN}', '{"word": "low", "threshold": ""}', '{"word": "low", "threshold": null}',
+     '{"word": "low", "threshold": 1e999}', b'{"word": "\xed\xa0\x80", "threshold": 0.5}'],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/threshold", "/mark"])
+def test_bodies_that_are_no_threshold_and_no_mark(page, path, body, capfd):
+    content = body if isinstance(body, bytes) else body.encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nContent-Type: application/json\r\n"
+    assert status_of(page.connect(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)) == b"400"
+    assert capfd.readouterr().err == ""
+    page.hear(np.zeros(BLOCK, np.int16))
+    assert page.spotter.thresholds == {"low": 0.8, "high": 0.8}
+
+
+def test_names_of_this_machine(page):
+    own = socket.gethostname().lower()
+    for name in ("localhost", "localhost.", "LOCALHOST", "127.0.0.1", "[::1]", "192.168.1.7", own, f"{own}.local"):
+        assert page.server.knows(f"{name}:{page.port}"), name
+        assert not page.server.knows(name), "the port of HTTP is another"
+    for name in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "[", "[::1", "::1", "a..b"):
+        assert not page.server.knows(f"{name}:{page.port}"), name
+    page.server.port = 80  # of which browsers leave out the port
+    assert page.server.knows("localhost")
+    assert page.server.knows("[::1]")
+    assert page.server.knows("localhost:80")
+    assert not page.server.knows("localhost:8080")
+    assert not page.server.knows("evil.example")
+
+
+REQUESTS = (
+    "GET / HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    "GET /saved?x=%41 HTTP/1.0\r\nHost: HOST\r\nSec-Fetch-Site: none\r\nOrigin: http://HOST\r\n\r\n",
+    "GET /sound/low/%2e%2e/x.wav HTTP/1.1\r\nHost: HOST\r\nRange: bytes=0-\r\n\r\n",
+    "GET /stream HTTP/1.1\r\nHost: HOST\r\n\r\n",
+    "POST /threshold HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n"
+    '{"word": "low", "threshold": 0.8}',
+    "POST /mark HTTP/1.1\r\nHost: HOST\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 36\r\n\r\n"
+    '{"name": "low/a.wav", "mark": null}  ',
+    "HEAD / HTTP/1.1\r\nHost: HOST\r\nExpect: 100-continue\r\n\r\n",
+)
+
+
+def test_fuzzed_requests_leave_no_traceback(page, capfd):
+    rng = random.Random(11)
+    host = f"127.0.0.1:{page.port}"
+    for _ in range(600):
+        request = bytearray(rng.choice(REQUESTS).replace("HOST", host).encode())
+        for _ in range(rng.randrange(1, 6)):
+            place = rng.randrange(len(request))
+            match rng.randrange(4):
+                case 0:
+                    request[place] = rng.randrange(256)
+                case 1:
+                    del request[place : place + rng.randrange(1, 20)]
+                case 2:
+                    request[place:place] = rng.randbytes(rng.randrange(1, 20))
+                case _:
+                    request[place:place] = rng.choice((b"9" * 5000, b"\\ud800", b"\r\n", b"%", b"a" * 20_000, b"\0"))
+            request = request or bytearray(b"\n")
+        with contextlib.suppress(OSError), page.connect(bytes(request)) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(100)
+    assert page.ask("GET", "/saved")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
 def test_a_viewer_that_stops_reading_is_put_out_and_delays_nobody(page, monkeypatch):
     monkeypatch.setattr(web_feed, "UNREAD_MESSAGES", 20)
     monkeypatch.setattr(web_server, "TAKES_WITHIN_S", 1.0)
@@ -302,7 +434,8 @@ def test_more_than_there_is_room_for_are_refused_and_come_in_later(page):
     assert page.ask("GET", "/stream")[0] == 503
     idle = [page.connect() for _ in range(web_server.CONNECTIONS)]
     with contextlib.suppress(ConnectionError):
-        assert idle[-1].recv(100) == b""
+        assert idle[0].recv(100) == b"", "the one that has been asking longest makes room"
+    assert page.ask("GET", "/saved")[0] == 200
     for connection in [*viewers, *idle]:
         connection.close()
     page.feed.put({"event": "gap", "lost_s": 1.0})  # it is by sending that a viewer is found gone
@@ -320,6 +453,7 @@ def test_an_address_that_cannot_be_served_is_told(page):
         WebServer("127.0.0.1", page.port, page.feed, None)
     assert web_address("8765") == ("127.0.0.1", 8765)
     assert web_address("[::1]:99") == ("::1", 99)
-    for text in ("", "host", "host:port", "host:70000"):
+    assert web_address(":99") == ("127.0.0.1", 99)
+    for text in ("", "host", "host:port", "host:70000", "a..b:80", "::1:80", "host:" + "9" * 5000, "host:\u0663"):
         with pytest.raises(ConfigError, match="expected HOST:PORT"):
             web_address(text)
