@@ -97,7 +97,12 @@ class MqttSink(QueuedSink):
         super().close(within_s)
         self._leaving = True
         if self._connected:
-            self._client.publish(self._topic("status"), "offline", qos=AT_LEAST_ONCE, retain=True)
+            # All is read before the end: a connection that is closed with something unread in it is reset, and the
+            # broker then publishes the will.
+            self._client.unsubscribe(self._topic("status"))
+            mid = self._client.publish(self._topic("status"), "offline", qos=AT_LEAST_ONCE, retain=True).mid
+            with self._changed:
+                self._changed.wait_for(lambda: mid in self._answers or not self._connected, timeout=1.0)
         self._client.disconnect()
         with self._changed:
             self._changed.wait_for(lambda: not self._connected, timeout=1.0)

@@ -17,8 +17,8 @@ MESSAGE_BYTES = 1024
 """Of a message that the broker passes on; the topic, at most `TOPIC_BYTES`, comes on top."""
 TOPIC_BYTES = 1024
 
-CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xD0, 0xE0
-EXPECTED = frozenset({CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT})
+CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = 0x20, 0x30, 0x40, 0x90, 0xB0, 0xD0, 0xE0
+EXPECTED = frozenset({CONNACK, PUBLISH, PUBACK, SUBACK, UNSUBACK, PINGRESP, DISCONNECT})
 """What a broker may send to a client that publishes with QoS 1 and subscribes with QoS 0.
 
 Nothing of it is answered by paho, so that a broker that sends without reading

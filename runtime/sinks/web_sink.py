@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
-
+from kwspot.runtime.address import is_open_to_network
 from kwspot.runtime.sinks.observer import SinkContext
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
 from kwspot.runtime.sinks.web_feed import WebFeed
@@ -25,9 +23,8 @@ class WebPage(WebFeed):
             super().close()
             raise
         say(f"the page to watch is {self._server.url}")
-        with contextlib.suppress(ValueError):
-            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-                say("it is open to the network: whoever reaches it may hear and steer")
+        if is_open_to_network(host):
+            say("it is open to the network: whoever reaches it may hear and steer")
 
     def close(self, within_s: float = 2.0) -> None:
         """Let the viewers go, and serve no more."""

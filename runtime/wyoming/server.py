@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import socket
 import struct
-import sys
 from collections.abc import Callable, Sequence
 
 from kwspot.runtime.address import is_open_to_network, split_host_port
@@ -18,6 +17,7 @@ from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.sinks.events import EventWriter
+from kwspot.runtime.standard_streams import say
 from kwspot.runtime.wyoming.client import Client
 from kwspot.runtime.wyoming.messages import LINE_BYTES, BadMessage, dismiss, info_message
 
@@ -188,7 +188,7 @@ class WyomingServer:
             self._served -= 1
 
     def _say(self, text: str) -> None:
-        print(f"kwspot: wyoming: {text}", file=sys.stderr, flush=True)
+        say(f"wyoming: {text}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._told and len(self._told) < MOST_TOLD:
