@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.audio.file_formats import UNREAD_FORMATS, conversion_of, format_of
 from kwspot.runtime.audio.resample import StreamResampler
 from kwspot.runtime.audio.wav_reader import (
     BYTE_ORDERS,
@@ -199,6 +200,11 @@ def open_sound(path: str | os.PathLike[str], *, pipes: bool = False) -> Iterator
                 raise RecordingError(
                     f"{path} is a pipe that holds no WAV of PCM or floats; expected that, or a file: write into a file"
                 )
+            if sound is None and format_of(head) in UNREAD_FORMATS:
+                raise RecordingError(
+                    f"{path} is {format_of(head)}, which is not read; convert it first: {conversion_of(path)}",
+                    fault="not sound",
+                )
             if sound is None:
                 missing_bytes = _missing_bytes(source)
                 file.seek(0)
@@ -259,9 +265,10 @@ def _faults_told(path: Path) -> Iterator[None]:
         raise RecordingError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
     except RuntimeError as error:  # libsndfile's errors are some
         reason = str(error).partition(": ")[2] or str(error)
+        is_unknown = getattr(error, "code", None) == _FORMAT_NOT_RECOGNISED
         raise RecordingError(
             f"{path} cannot be read as sound ({reason.strip().rstrip('.')}); {_NO_SOUND}",
-            fault="not sound" if getattr(error, "code", None) == _FORMAT_NOT_RECOGNISED else "corrupt",
+            fault="not sound" if is_unknown else "corrupt",
         ) from error
 
 
@@ -307,6 +314,8 @@ def _by_libsndfile(
             f"ffmpeg -i {path.name} -ar 16000 -ac 1 {path.stem}.wav"
         ) from None
     sound = soundfile.SoundFile(file if isinstance(file, PlainWav) else file.fileno(), closefd=False)
+    # After each read soundfile would seek to where it is, at which a FLAC file of unknown length fails in its end.
+    sound.seekable = lambda: False
     dtype = "int16" if sound.subtype == "PCM_16" else "float64"
     count = max(1, _BLOCK_VALUES // sound.channels)
 

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.audio.file_formats import ENOUGH_BYTES, format_of
 from kwspot.runtime.audio.sound_file import open_sound
 from kwspot.runtime.errors import AudioFormatError
 from kwspot.runtime.standard_streams import say
@@ -68,7 +69,7 @@ def wav_blocks(
 
 
 def raw_blocks(stream: BinaryIO, *, block_samples: int = BLOCK_SAMPLES) -> Iterator[NDArray[np.int16]]:
-    """Raw 16-bit little-endian mono sound, as it arrives, int16 (up to block_samples,).
+    """Yield raw 16-bit little-endian mono sound as it arrives, int16 (up to block_samples,).
 
     A block is handed on as soon as any sound is there, so that a slow writer
     delays nothing.
@@ -76,19 +77,42 @@ def raw_blocks(stream: BinaryIO, *, block_samples: int = BLOCK_SAMPLES) -> Itera
     Raises
     ------
     AudioFormatError
-        If the stream ends in the middle of a sample.
+        If a sound file begins there, whose header would be heard as noise, or
+        if the stream ends in the middle of a sample.
     """
     # One read of what is there now; a plain read would wait for a whole block.
     read = getattr(stream, "read1", stream.read)
-    rest = b""
+    rest, looked = b"", False
     while content := read(2 * block_samples - len(rest)):
         content = rest + content
+        if not looked:
+            if len(content) < min(ENOUGH_BYTES, 2 * block_samples):
+                rest = content
+                continue
+            _refuse_file(content)
+            looked = True
         whole = len(content) // 2 * 2
         rest = content[whole:]
         if whole:
-            yield np.frombuffer(content[:whole], np.dtype("<i2")).astype(np.int16, copy=False)
-    if rest:
+            yield _as_samples(content[:whole])
+    if not looked:  # less than what tells a file from sound
+        _refuse_file(rest)
+        if len(rest) > 1:
+            yield _as_samples(rest[: len(rest) // 2 * 2])
+    if len(rest) % 2:
         raise AudioFormatError(
             "the raw sound ended in the middle of a 16-bit sample; expected 16-bit little-endian mono: "
             "check what writes it (sox … -t raw -e signed -b 16 -c 1 -)"
+        )
+
+
+def _as_samples(content: bytes) -> NDArray[np.int16]:
+    return np.frombuffer(content, np.dtype("<i2")).astype(np.int16, copy=False)
+
+
+def _refuse_file(content: bytes) -> None:
+    if kind := format_of(content):
+        raise AudioFormatError(
+            f"a sound file ({kind}) instead of raw sound; expected 16-bit little-endian mono without a header: name "
+            "the file with --wav FILE, or write raw sound (ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -)"
         )

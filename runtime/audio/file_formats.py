@@ -1,0 +1,75 @@
+"""Sound files by their first bytes and by their names: which are read, and how the others are converted."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+SOUND_EXTENSIONS = frozenset(
+    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")
+)
+"""What marks a file as a recording; the contents decide how it is read."""
+
+UNREAD_EXTENSIONS = frozenset(
+    (".m4a", ".m4b", ".m4r", ".mp4", ".mov", ".3gp", ".aac", ".webm", ".weba", ".mka", ".mkv", ".wma", ".amr", ".wv")
+)
+"""What marks a recording of a phone or a browser that libsndfile does not read."""
+
+_FIRST_BYTES = {
+    b"RIFF": "WAV",
+    b"RIFX": "WAV",
+    b"RF64": "WAV",
+    b"BW64": "WAV",
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"caff": "CAF",
+    b"riff": "W64",
+    b"\x1aE\xdf\xa3": "WebM",
+    b"#!AM": "AMR",
+    b"Crea": "VOC",
+    b"0&\xb2u": "WMA",
+    b"wvpk": "WavPack",
+}
+UNREAD_FORMATS = frozenset(("MP4", "WebM", "AMR", "WMA", "WavPack"))
+ENOUGH_BYTES = 12
+"""So many of a file tell its format."""
+
+
+def format_of(head: bytes) -> str:
+    """Return the name of the sound format that a file of these first bytes has; "" if it is none that is known.
+
+    >>> format_of(b"RIFF....WAVEfmt "), format_of(bytes(12))
+    ('WAV', '')
+    """
+    if head[4:8] == b"ftyp":
+        return "MP4"
+    if head[:3] == b"ID3" or _begins_with_mpeg_frames(head):
+        return "MP3"
+    return _FIRST_BYTES.get(head[:4], "")
+
+
+def _begins_with_mpeg_frames(head: bytes) -> bool:
+    """Whether a frame of MPEG layer 3 stands there and a second one where it ends: two bytes alone may be sound."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return False
+    version, rate, kind = head[1] >> 3 & 3, head[2] >> 2 & 3, head[2] >> 4
+    if version == 1 or rate == 3 or kind in (0, 15):
+        return False
+    first = version == 3
+    kbit = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320) if first else (
+        8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160
+    )  # fmt: skip
+    rate_hz = (44_100, 48_000, 32_000)[rate] >> (0 if first else 1 if version == 2 else 2)
+    length = (144 if first else 72) * kbit[kind - 1] * 1000 // rate_hz + (head[2] >> 1 & 1)
+    return head[length : length + 2] == head[:2] if len(head) >= length + 2 else False
+
+
+def conversion_of(name: str | PurePath) -> str:
+    """Return the command that makes a WAV file of a recording.
+
+    >>> conversion_of("yes/p1.m4a")
+    'ffmpeg -i p1.m4a -ar 16000 -ac 1 p1.wav'
+    """
+    name = PurePath(name)
+    return f"ffmpeg -i {name.name} -ar 16000 -ac 1 {name.stem}.wav"
