@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kwspot.benchmarks.experiments.steps import measure
 from kwspot.runtime.errors import ConfigError, RunError
 from kwspot.runtime.run_folder import Run, read_run
 
@@ -30,7 +30,7 @@ def asked_seeds(values: list[str]) -> dict[str, list[Path]]:
     return found
 
 
-def measured_seeds(kwspot: Callable[..., None], work: Path, name: str, runs: list[Path]) -> list[dict[str, Any]]:
+def measured_seeds(work: Path, runs: list[Path]) -> list[dict[str, Any]]:
     """What the page says of each run; what is in `work` already is taken as it is.
 
     Raises
@@ -47,7 +47,7 @@ def measured_seeds(kwspot: Callable[..., None], work: Path, name: str, runs: lis
                 f"{run} and {runs[0]} differ in more than their seed, in {', '.join(changed) or 'what they hold'}; "
                 "expected runs of one configuration: train again with --seed alone changed"
             )
-    return [_measured(kwspot, work / name / run.path.name, run) for run in found]
+    return [_measured(work / run.path.name, run) for run in found]
 
 
 def _finished(path: Path) -> Run:
@@ -62,26 +62,9 @@ def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "training": {key: value for key, value in config["training"].items() if key != "seed"}}
 
 
-def _measured(kwspot: Callable[..., None], folder: Path, run: Run) -> dict[str, Any]:
-    config = run.config
-    bundle, accuracy, latency = folder / "bundle.kws", folder / "accuracy.json", folder / "latency.json"
-    if not bundle.exists():
-        kwspot("export", str(run.path), "--bundle", str(bundle))
-    if not accuracy.exists():
-        where = ["--data", config["data"]["folder"], "--part", PART, "--run", str(run.path)]
-        # Without a class for other words only the folders of the words can be scored.
-        if not config["data"]["unknown_share"]:
-            where += ["--words", ",".join(config["data"]["words"])]
-        kwspot("bench", "accuracy", str(bundle), *where, "--json", str(accuracy))
-    if not latency.exists():
-        kwspot("bench", "latency", str(bundle), "--json", str(latency))
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    return {
-        "seed": config["training"]["seed"],
-        "accuracy": json.loads(accuracy.read_text()),
-        "latency": json.loads(latency.read_text()),
-        "minutes": run.metrics["minutes"],
-        "parameters": manifest["parameters"],
-        "macs": manifest["macs"],
-        "bytes": (bundle / "model.int8.tflite").stat().st_size,
-    }
+def _measured(folder: Path, run: Run) -> dict[str, Any]:
+    data = run.config["data"]
+    # Without a class for other words only the folders of the words can be scored.
+    words = () if data["unknown_share"] else ("--words", ",".join(data["words"]))
+    found = measure(run.path, folder, folder / "bundle.kws", "--data", data["folder"], "--part", PART, *words)
+    return {**found, "seed": run.config["training"]["seed"], "minutes": run.metrics["minutes"]}

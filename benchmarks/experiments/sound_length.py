@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.child import kwspot
+from kwspot.benchmarks.experiments.steps import keep_settings, train
 from kwspot.runtime.cli import guarded
-from kwspot.runtime.errors import ConfigError, RunError
+from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import whole_file
 
 MODELS = ("conv2", "tc-cnn", "lstm", "gru")
@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.audio.recordings import DataFolder
 
     words = args.words.split(",")
-    _same_settings(args)
+    settings = {"data": str(args.data.resolve()), "words": args.words, "per_word": args.per_word, "epochs": args.epochs}
+    keep_settings(args.work, settings)
     for seconds in args.seconds:
         if not (folder := args.work / f"data-{seconds}s").exists():
             print(f"writing {folder}", file=sys.stderr)
@@ -72,30 +73,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _same_settings(args: argparse.Namespace) -> None:
-    settings = {"data": str(args.data.resolve()), "words": args.words, "per_word": args.per_word, "epochs": args.epochs}
-    file = args.work / "settings.json"
-    if file.exists():
-        if (there := json.loads(file.read_text())) != settings:
-            raise RunError(f"{args.work} holds results of {there}, now asked for is {settings}; name another --work")
-        return
-    with whole_file(file) as path:
-        path.write_text(json.dumps(settings) + "\n")
-
-
 def _measured(work: Path, model: str, seconds: int, epochs: int) -> dict[str, Any]:
     """Train one, or go on, or take what is there; and time one inference."""
     name = f"{model}-{seconds}s"
     run, config = work / name, work / f"{name}.toml"
-    if not (run / "metrics.json").exists() or (run / "checkpoint").exists():
-        config.write_text(f'base = "{model}"\n\n[data]\nclip_ms = {1000 * seconds}\n\n[training]\nepochs = {epochs}\n')
-        command = ["train", "--data", str(work / f"data-{seconds}s"), "--config", str(config), "--run", str(run)]
-        if (run / "checkpoint").exists():
-            command.append("--resume")
-        elif run.exists():
-            command.append("--overwrite")
-        kwspot(*command)
-    metrics = json.loads((run / "metrics.json").read_text())
+    config.write_text(f'base = "{model}"\n\n[data]\nclip_ms = {1000 * seconds}\n\n[training]\nepochs = {epochs}\n')
+    metrics = train(run, "--data", str(work / f"data-{seconds}s"), "--config", str(config))
     timing = work / f"{name}.json"
     if not timing.exists():
         values = {"us": inference_us(run / "model.keras")}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.benchmarks.experiments import sound_length
+from kwspot.benchmarks.experiments import sound_length, steps
 from kwspot.benchmarks.experiments.sound_length_data import in_noise, write_length
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.errors import DataFolderError, RunError
@@ -78,7 +78,7 @@ def test_the_page_is_made_of_what_is_there_and_goes_on(
         metrics = {"validation": {"correct": 40, "total": 50}, "minutes": 2.5, "parameters": 1_234, "macs": 8_000}
         (run / "metrics.json").write_text(json.dumps(metrics))
 
-    monkeypatch.setattr(sound_length, "kwspot", train)
+    monkeypatch.setattr(steps, "kwspot", train)
     monkeypatch.setattr(sound_length, "inference_us", lambda model: 300.0)
     work, out = tmp_path / "work", tmp_path / "docs/length.md"
     options = ["--data", str(folder.root), "--work", str(work), "--out", str(out), "--words", "low,high"]

@@ -1,0 +1,58 @@
+"""What experiments do through kwspot's own commands; what is in their work folder already is taken as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kwspot.runtime.child import kwspot
+from kwspot.runtime.errors import RunError
+from kwspot.runtime.files import whole_file
+
+
+def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what the results in `work` are made with; others would be mixed with them and are refused.
+
+    Raises
+    ------
+    RunError
+        If there are results that were made with other settings.
+    """
+    file = work / "settings.json"
+    if file.exists():
+        if (there := json.loads(file.read_text())) != settings:
+            raise RunError(f"{work} holds results of {there}, now asked for is {settings}; name another --work")
+        return
+    with whole_file(file) as path:
+        path.write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def train(run: Path, *options: str) -> dict[str, Any]:
+    """Train, or go on, or take what is there; return ``metrics.json``."""
+    checkpoint = run / "checkpoint"
+    # An interrupted training leaves both: the best epoch so far, and what it needs to go on.
+    if not (run / "metrics.json").exists() or checkpoint.exists():
+        again = ["--resume"] if checkpoint.exists() else ["--overwrite"] if run.exists() else []
+        kwspot("train", *options, "--run", str(run), *again)
+    return dict(json.loads((run / "metrics.json").read_text()))
+
+
+def measure(run: Path, folder: Path, bundle: Path, *where: str) -> dict[str, Any]:
+    """Export a run and measure its accuracy on the clips that `where` names, and its latency; return both and sizes."""
+    accuracy, latency = folder / "accuracy.json", folder / "latency.json"
+    if not bundle.exists():
+        kwspot("export", str(run), "--bundle", str(bundle))
+    if not accuracy.exists():
+        kwspot("bench", "accuracy", str(bundle), *where, "--run", str(run), "--json", str(accuracy))
+    if not latency.exists():
+        kwspot("bench", "latency", str(bundle), "--json", str(latency))
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    return {
+        "accuracy": json.loads(accuracy.read_text()),
+        "latency": json.loads(latency.read_text()),
+        "parameters": manifest["parameters"],
+        "macs": manifest["macs"],
+        "bytes": (bundle / "model.int8.tflite").stat().st_size,
+    }
