@@ -21,7 +21,7 @@ COMMANDS = {
     "calibrate": ("kwspot.export.calibrate.cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen.cli", "detect words in files, on standard input or from a microphone"),
-    "record": ("kwspot.runtime.record.cli", "record takes of a word through the microphone"),
+    "record": ("kwspot.runtime.record.cli", "record utterances of a word from the microphone"),
     "devices": ("kwspot.runtime.board.devices_cli", "list the machine's microphones"),
     "doctor": ("kwspot.runtime.board.doctor", "look for what is wrong with this machine"),
     "bundles": ("kwspot.runtime.board.bundles_cli", "list the bundles that ship with the kit"),

@@ -1,4 +1,4 @@
-"""``kwspot record``: takes of a word through the microphone, checked and trimmed, as a data folder."""
+"""``kwspot record``: record utterances of a word from the microphone, checked and trimmed, into a data folder."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ RATE_HZ = 16_000
 INTERRUPTED = 130  # the exit status after Ctrl-C
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 1.5, 60.0
 NOTHING_IN_A_ROW = 5
-"""So often nothing, and the microphone is taken to be muted."""
+"""After so many times of nothing the microphone is taken to be muted."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """``kwspot record``."""
+    """Run ``kwspot record``."""
     args = _parser().parse_args(argv)
     check_word(args.word)
     speaker = _login_name() if args.speaker is None else args.speaker
     check_speaker(speaker)
     channel = channel_of(args.channel)
     if args.count < 1:
-        raise ConfigError(f"--count {args.count}: expected how many takes to keep, 1 or more")
+        raise ConfigError(f"--count {args.count}: expected the number of utterances to keep, 1 or more")
     if not (math.isfinite(args.seconds) and SHORTEST_WAIT_S <= args.seconds <= LONGEST_WAIT_S):
         raise ConfigError(f"--seconds {args.seconds:g}: expected {SHORTEST_WAIT_S:g} to {LONGEST_WAIT_S:g}")
     from kwspot.runtime.listen.stopping import Stopped, StopRequest
@@ -53,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
             stop.check()
             folder = UtteranceFolder(args.to, args.word, speaker)
             _say(
-                f"{microphone.name}: say {args.word!r} {args.count} times, each followed by a pause; "
-                "Ctrl-C ends and keeps what is there"
+                f"{microphone.name}: say {args.word!r} {args.count} times, with a pause after each; "
+                "Ctrl-C ends, and what was recorded stays"
             )
             with stop.breaking_off():
                 _record(microphone, folder, args)
@@ -67,14 +67,18 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kwspot record",
-        description="Record takes of a word through the microphone. Each is trimmed and kept as "
-        "DIR/WORD/SPEAKER_nohash_N.wav (16 kHz, mono, 16 bit); what is too quiet, clipped or cut off is asked for "
-        "again. One JSON object a take on standard output.",
+        description="Record utterances of a word from the microphone. Each is trimmed and written to "
+        "DIR/WORD/SPEAKER_nohash_N.wav (16 kHz, mono, 16 bit). One that is too quiet, clipped or cut off is not kept, "
+        "and you are told to say it again. Standard output gets one JSON object for each utterance.",
     )
     parser.add_argument("word", metavar="WORD", help="the word, or a phrase in quotes")
-    parser.add_argument("--to", metavar="DIR", type=Path, required=True, help="the data folder; takes there are kept")
-    parser.add_argument("--count", metavar="N", type=int, default=20, help="how many takes to keep (default 20)")
-    parser.add_argument("--speaker", metavar="NAME", help="who speaks (default: the login name)")
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, required=True, help="the data folder; no recording there is overwritten"
+    )
+    parser.add_argument(
+        "--count", metavar="N", type=int, default=20, help="number of utterances to record (default 20)"
+    )
+    parser.add_argument("--speaker", metavar="NAME", help="name of the person who speaks (default: the login name)")
     parser.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
     add_channel(parser)
     parser.add_argument(
@@ -82,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         type=float,
         default=4.0,
-        help="how long a take is waited for, by when word and pause are over (default 4)",
+        help="longest time for one utterance and the pause after it (default 4)",
     )
     return parser
 
@@ -91,11 +95,13 @@ def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise ConfigError("this user has no name; expected one for the files: add --speaker NAME") from None
+        raise ConfigError(
+            "this user has no login name, and the files need the name of a speaker: add --speaker NAME"
+        ) from None
 
 
 def _record(microphone: Microphone, folder: UtteranceFolder, args: argparse.Namespace) -> None:
-    """Until all takes are kept."""
+    """Record until all utterances are kept."""
     import numpy as np
 
     from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap
@@ -125,10 +131,10 @@ def _record(microphone: Microphone, folder: UtteranceFolder, args: argparse.Name
                 nothing_in_a_row = nothing_in_a_row + 1 if result.kind == "nothing" else 0
                 if nothing_in_a_row == NOTHING_IN_A_ROW:
                     raise DeviceError(
-                        f"{result.text}, {NOTHING_IN_A_ROW} times in a row; expected {args.word!r}: is "
-                        f"{microphone.name} muted, or another one meant? kwspot devices lists them for --device"
+                        f"{result.text}, {NOTHING_IN_A_ROW} times in a row; expected {args.word!r}: check that "
+                        f"{microphone.name} is not muted, or choose another with --device; kwspot devices lists them"
                     )
-                _say(f"   {result.text}. Again: {args.word!r}")
+                _say(f"   {result.text}. Say {args.word!r} again")
                 continue
             nothing_in_a_row = 0
             path = folder.keep(result.samples, RATE_HZ)
@@ -151,10 +157,13 @@ def _part_of(speaker: str) -> str:
     from kwspot.runtime.audio.recordings import part_of_speaker
 
     part = part_of_speaker(speaker)
-    use = "train on" if part == "train" else f"the {part} part"
-    return f"without lists in the folder, recordings of {speaker!r} are for {use}; of one or two people, one in ten"
+    use = "training" if part == "train" else f"the {part} part"
+    return (
+        f"recordings of {speaker!r} are used for {use}, unless lists in the folder say otherwise; of a folder of one "
+        "or two speakers, one in ten is used to validate"
+    )
 
 
 def _say(text: str) -> None:
-    """A line for the human, over the level that stands there on a terminal."""
+    """Print a line for the user, over the level that stands there on a terminal."""
     print(f"\r{text}\x1b[K" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)

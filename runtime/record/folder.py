@@ -1,7 +1,8 @@
-"""Takes of one speaker as ``DIR/<word>/<speaker>_nohash_<n>.wav``, numbered on from what is there."""
+"""Utterances of one speaker as ``DIR/<word>/<speaker>_nohash_<n>.wav``, numbered after those that are there."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -16,7 +17,7 @@ from kwspot.runtime.files import whole_file
 
 
 class UtteranceFolder:
-    """Where takes go; nothing that is there is ever overwritten.
+    """The folder for the utterances of one word and speaker; no file in it is ever overwritten.
 
     Raises
     ------
@@ -37,13 +38,26 @@ class UtteranceFolder:
 
     def _cannot_be_written(self, reason: str) -> DataFolderError:
         return DataFolderError(
-            f"{self._folder} cannot be written in ({reason}); expected a folder for the takes: choose another with --to"
+            f"{self._folder} cannot be written in ({reason}); choose another folder for the recordings with --to"
         )
 
     def keep(self, samples: NDArray[np.int16], rate_hz: int) -> Path:
-        """Write a take, whole or not at all, under the next number."""
+        """Write an utterance, int16 (n,), whole or not at all, under the next number that is free."""
         numbers = [int(ours[1]) for file in self._folder.iterdir() if (ours := self._ours.fullmatch(file.name))]
-        path = self._folder / f"{self._speaker}_nohash_{max(numbers, default=-1) + 1}.wav"
-        with whole_file(path) as beside:
-            write_wav(beside, samples, rate_hz)
+        path = self._reserve(max(numbers, default=-1) + 1)
+        try:
+            with whole_file(path) as beside:
+                write_wav(beside, samples, rate_hz)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return path
+
+    def _reserve(self, number: int) -> Path:
+        """Make an empty file of the first free number: another recorder of this speaker cannot take it, too."""
+        while True:
+            path = self._folder / f"{self._speaker}_nohash_{number}.wav"
+            with contextlib.suppress(FileExistsError):
+                path.open("xb").close()
+                return path
+            number += 1

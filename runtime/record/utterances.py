@@ -1,4 +1,4 @@
-"""Takes of a word out of a stream of sound, each trimmed, and those that a person has to say again."""
+"""Cut utterances of a word out of a stream of sound, trim each, and reject those that have to be said again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ LEAST_ABOVE_ROOM_DB = 15.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Utterance:
-    """A word, trimmed: int16 (n,), with what was measured of it."""
+    """A word that was recorded, trimmed.
+
+    `samples` is int16 (n,); `word_s` is without the margins; the peak, the
+    loudest 10 ms and the room are in dB of full scale.
+    """
 
     samples: NDArray[np.int16]
     word_s: float
@@ -33,20 +37,24 @@ class Utterance:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Again:
-    """A take that is not kept: ``nothing``, ``cut``, ``endless``, ``clipped``, ``quiet`` or ``noisy``, and in words."""
+class Rejection:
+    """Why there is no utterance to keep.
+
+    `kind` is ``nothing``, ``cut``, ``endless``, ``clipped``, ``quiet`` or
+    ``noisy``; `text` says it to the user.
+    """
 
     kind: str
     text: str
 
 
 class UtteranceCutter:
-    """Sound in, takes out.
+    """Takes sound, and returns the utterances in it.
 
     Parameters
     ----------
     longest_s
-        How long a word is waited for, and by when it must have ended.
+        The longest time for a word and the pause after it.
     """
 
     def __init__(self, rate_hz: int, *, longest_s: float) -> None:
@@ -59,8 +67,8 @@ class UtteranceCutter:
         self._sound = np.empty(0, np.int16)
         self._looked_at = 0
 
-    def push(self, block: NDArray[np.int16]) -> list[Utterance | Again]:
-        """The takes that a block, int16 (n,), completes."""
+    def push(self, block: NDArray[np.int16]) -> list[Utterance | Rejection]:
+        """Take sound, int16 (n,), and return the utterances and rejections that it completes."""
         self._sound = np.concatenate((self._sound, block))
         found = []
         while self._looked_at + self._step <= len(self._sound):
@@ -74,37 +82,39 @@ class UtteranceCutter:
                 found.append(result)
         return found
 
-    def _look(self, sound: NDArray[np.int16]) -> tuple[Utterance | Again | None, int]:
-        """What the sound so far gives, and how many of its samples are done with."""
+    def _look(self, sound: NDArray[np.int16]) -> tuple[Utterance | Rejection | None, int]:
+        """Return what the sound so far gives, and how many of its samples are done with."""
         word = find_word(sound, self._rate_hz)
         if word is not None and word.has_ended:
             start, end = trimmed(word, len(sound), self._rate_hz)
-            return self._judged(word, sound[start:end]), end
+            return self._judge(word, sound[start:end]), end
         if len(sound) < self._longest_s * self._rate_hz:
             return None, 0
         if word is None:
             loudest_db = float(frame_levels_db(sound, self._rate_hz).max())
             text = f"nothing was heard for {self._longest_s:g} s (loudest: {loudest_db:.0f} dB of full scale)"
             # The last of it may be the beginning of a word.
-            return Again("nothing", text), len(sound) - self._rate_hz * PAUSE_MS // 1000
+            return Rejection("nothing", text), len(sound) - self._rate_hz * PAUSE_MS // 1000
         text = f"no pause came within {self._longest_s:g} s; say the word alone, in a quieter room"
-        return Again("endless", text), len(sound)
+        return Rejection("endless", text), len(sound)
 
-    def _judged(self, word: Word, samples: NDArray[np.int16]) -> Utterance | Again:
+    def _judge(self, word: Word, samples: NDArray[np.int16]) -> Utterance | Rejection:
         if word.start == 0:
-            return Again("cut", "the word had begun before recording did; wait for a moment, then say it")
+            return Rejection("cut", "the word began before the recording; wait a moment, then say it")
         clipped = samples_at_full_scale(samples)
         if clipped >= CLIPPED_SAMPLES:
-            return Again("clipped", f"too loud, {clipped} samples are clipped; go further away, or turn its gain down")
+            return Rejection(
+                "clipped", f"too loud, {clipped} samples are clipped; go further away, or turn its gain down"
+            )
         if word.level_db < TOO_QUIET_DB:
-            return Again(
+            return Rejection(
                 "quiet",
                 f"too quiet, {word.level_db:.0f} dB of full scale where {TOO_QUIET_DB:.0f} are needed; go closer, or "
                 "turn its gain up",
             )
         above_db = word.level_db - word.room_db
         if above_db < LEAST_ABOVE_ROOM_DB:
-            return Again(
+            return Rejection(
                 "noisy",
                 f"only {above_db:.0f} dB above the room where {LEAST_ABOVE_ROOM_DB:.0f} are needed; go closer, or to "
                 "a quieter room",

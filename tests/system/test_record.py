@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from virtual_microphone import PATIENCE_S, RATE_HZ, Player, Pulse
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
-from kwspot.runtime.record.utterances import Again, Utterance, UtteranceCutter
+from kwspot.runtime.record.folder import UtteranceFolder
+from kwspot.runtime.record.utterances import Rejection, Utterance, UtteranceCutter
 from kwspot.runtime.record.word_finder import CLIP_MS, MARGIN_MS, find_word, trimmed
 
 MS = RATE_HZ // 1000
@@ -35,7 +38,7 @@ def in_room(*parts: int | np.ndarray, noise: float = 10.0, offset: float = 0.0) 
     return np.clip(np.rint(noisy), -32768, 32767).astype(np.int16)
 
 
-def cut(sound: np.ndarray, longest_s: float = 4.0) -> list[Utterance | Again]:
+def cut(sound: np.ndarray, longest_s: float = 4.0) -> list[Utterance | Rejection]:
     return UtteranceCutter(RATE_HZ, longest_s=longest_s).push(sound)
 
 
@@ -65,12 +68,12 @@ SEVERAL = (600, tone(400), 700, tone(300, 100), 800, tone(500), 200, tone(100), 
 @settings(max_examples=5, deadline=None)
 def test_the_slicing_of_the_sound_changes_no_utterance(lengths):
     sound, cutter = in_room(*SEVERAL), UtteranceCutter(RATE_HZ, longest_s=3.0)
-    found: list[Utterance | Again] = []
+    found: list[Utterance | Rejection] = []
     at = 0
     for length in [*lengths, len(sound)]:
         found += cutter.push(sound[at : at + length])
         at += length
-    assert [type(result) for result in found] == [Utterance, Again, Utterance, Again]
+    assert [type(result) for result in found] == [Utterance, Rejection, Utterance, Rejection]
     for result, whole in zip(found, cut(sound, 3.0), strict=True):
         assert type(result) is type(whole)
         if isinstance(result, Utterance):
@@ -94,7 +97,7 @@ def test_the_slicing_of_the_sound_changes_no_utterance(lengths):
 )
 def test_what_has_to_be_said_again(kind, sound):
     (again,) = cut(sound)
-    assert isinstance(again, Again)
+    assert isinstance(again, Rejection)
     assert again.kind == kind
 
 
@@ -140,6 +143,33 @@ def test_mistakes_are_one_line(tmp_path, capsys, arguments, says):
     assert said.err.count("\n") == 1
     assert not said.out
     assert not (tmp_path / "mine").exists()
+
+
+def test_two_recorders_of_one_speaker_and_word_take_different_numbers(tmp_path):
+    def record(loudness: int) -> list[Path]:
+        folder = UtteranceFolder(tmp_path, "lamp", "ann")
+        return [folder.keep(np.full(100, loudness, np.int16), RATE_HZ) for _ in range(25)]
+
+    with ThreadPoolExecutor() as pool:
+        paths = [path for paths in pool.map(record, range(1, 5)) for path in paths]
+    assert len(set(paths)) == 100
+    assert {path.name for path in (tmp_path / "lamp").iterdir()} == {f"ann_nohash_{n}.wav" for n in range(100)}
+    kept = [int(read_sound(path, RATE_HZ)[0]) for path in paths]
+    assert sorted(kept) == sorted([1, 2, 3, 4] * 25)
+
+
+def test_what_cannot_be_written_takes_no_number(tmp_path, monkeypatch):
+    folder = UtteranceFolder(tmp_path, "lamp", "ann")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kwspot.runtime.record.folder.write_wav", full)
+        with pytest.raises(OSError, match="No space left"):
+            folder.keep(np.ones(9, np.int16), RATE_HZ)
+    assert list((tmp_path / "lamp").iterdir()) == []
+    assert folder.keep(np.ones(9, np.int16), RATE_HZ).name == "ann_nohash_0.wav"
 
 
 @pytest.fixture
