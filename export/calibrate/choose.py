@@ -1,4 +1,4 @@
-"""Thresholds by the events of the streaming int8 detector: as low as the false accepts allow, word by word."""
+"""Choose each word's threshold by the events of the deployed detector, under a target of false accepts per hour."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ class Choice:
 
 
 def choose(points: Sequence[Point], hours: float, target_per_hour: float, *, blind: bool) -> Choice | None:
-    """The threshold for a target, None where none of `points` meets it.
+    """Return the threshold for a target, None where none of `points` meets it.
 
-    Allowed is what meets the target with all thresholds above it: by the 95 %
-    bound, or, where the hours are too few for any bound to, by the rate itself.
-    Of these the highest that misses no more than the lowest is taken, so that
-    no false accept is risked for nothing. With `blind`, that is without
-    positives, it is the lowest from :data:`LEAST_BLIND` on.
+    A threshold is allowed if it and all above it meet the target: by the 95 %
+    bound of their false accepts per hour, or, where the hours are too few for
+    any bound to, by the rate itself. Of the allowed ones those with the fewest
+    misses are taken, and of these the highest: it risks no more false accepts
+    than it has to. With `blind`, that is without positives, it is the lowest
+    from :data:`LEAST_BLIND` on.
     """
     for basis in ("bound", "rate"):
         allowed: list[Point] = []
@@ -56,12 +57,12 @@ def choices(
     utterances: Sequence[ScoredUtterance],
     target_per_hour: float,
 ) -> dict[str, Choice]:
-    """The choice for every word of the bundle.
+    """Return the choice for every word of the bundle.
 
     Raises
     ------
     ConfigError
-        If a word cannot meet the target, or only where it is never heard.
+        If a word cannot meet the target, or only where it is never detected.
     """
     hours = sum(sound.seconds for sound in negatives) / 3600
     chosen: dict[str, Choice] = {}
@@ -70,23 +71,22 @@ def choices(
         points = sweep(manifest, [word], negatives, utterances)
         count = sum(utterance.word == word for utterance in utterances)
         choice = choose(points, hours, target_per_hour, blind=count == 0)
-        heard = [point for point in points if not count or point.missed < count]
-        if choice is None or choice.threshold > max((point.threshold for point in heard), default=0.0):
-            failed[word] = min((point.false_accepts / hours for point in heard), default=float("inf"))
+        detected = [point for point in points if not count or point.missed < count]
+        if choice is None or choice.threshold > max((point.threshold for point in detected), default=0.0):
+            failed[word] = min((point.false_accepts / hours for point in detected), default=float("inf"))
         else:
             chosen[word] = choice
     if failed:
         least = ", ".join(
-            f"{word} {rate:.2f}" if rate < float("inf") else f"{word} (never heard)" for word, rate in failed.items()
+            f"{word} {rate:.2f}" if rate < float("inf") else f"{word} (at none)" for word, rate in failed.items()
         )
-        surest = [place for word in failed for place in next_to_fire(manifest, word, NEVER, negatives, most=1)]
-        named = ", ".join(f"{place['sound']} at {place['at_s']:g} s" for place in surest)
-        where = f" (surest in {named})" if named else ""
+        highest = [place for word in failed for place in next_to_fire(manifest, word, NEVER, negatives, most=1)]
+        named = ", ".join(f"{place['sound']} at {place['at_s']:g} s" for place in highest)
+        where = f" (highest score in {named})" if named else ""
         raise ConfigError(
-            f"no threshold brings {'these words' if len(failed) > 1 else 'this word'} down to {target_per_hour:g} "
-            f"false accepts per hour; the least that is reached while the word is still heard: {least}. The bundle "
-            f"is as it was: see that the negatives do not hold the word{where}, allow more with "
-            "--target-fa-per-hour, or train with more negatives"
+            f"no threshold keeps {' and '.join(failed)} under {target_per_hour:g} false accepts per hour; the lowest "
+            f"rate at which the word is still detected: {least}. The bundle is as it was: check that the negatives do "
+            f"not hold the word{where}, allow more with --target-fa-per-hour, or train with more negatives"
         )
     return chosen
 
@@ -94,10 +94,10 @@ def choices(
 def next_to_fire(
     manifest: Manifest, word: str, threshold: float, negatives: Sequence[ScoredNegative], most: int = 2
 ) -> list[dict[str, Any]]:
-    """The first sounds that a word would fire in, too, were its threshold lower: name, seconds, and from where on.
+    """Return the sounds in which a word would fire first if its threshold were lower: name, seconds, threshold.
 
-    A single one may keep a threshold far above the rest; whoever listens to it
-    can tell whether it holds the word, or ever comes.
+    One sound may hold a threshold far above the rest; a person who listens to
+    it can tell whether it holds the word, or belongs among the negatives.
     """
     columns = [manifest.labels.index(word)]
     replay = Replay(manifest, {word: threshold})
@@ -108,7 +108,7 @@ def next_to_fire(
         replay = Replay(manifest, {word: lower})
         for sound, peak in zip(quiet, peaks, strict=True):
             if peak >= lower and sound.path not in found and (events := replay.events(sound.scored)):
-                at_s = round(events[0].at_s, 2)
+                at_s = round(min(events[0].at_s, sound.seconds), 2)
                 found[sound.path] = {"sound": sound.path.name, "at_s": at_s, "threshold": lower}
         if len(found) >= most:
             break
@@ -122,7 +122,7 @@ def evidence(
     found: Mapping[str, Any],
     target_per_hour: float,
 ) -> dict[str, Any]:
-    """What is kept in ``bundle.json``: :func:`outcome` of the choices, what they rest on, and what was asked."""
+    """Return what ``bundle.json`` keeps: :func:`outcome` of the choices, what they rest on, and what was asked."""
     words = {
         word: {
             **values,

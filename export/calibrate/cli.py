@@ -19,8 +19,9 @@ SCHEMA = "kwspot.thresholds/1"
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot calibrate",
-        description="Choose each word's threshold by what the streaming int8 detector does: as many words heard as the "
-        "false accepts in your negatives allow. Thresholds and evidence are written into the bundle.",
+        description="Choose each word's threshold on your recordings: of those that stay under your false-accept "
+        "target, one that misses the fewest words. The deployed detector is counted, verifier included. Thresholds and what "
+        "they rest on are written into the bundle.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder")
     parser.add_argument(
@@ -32,22 +33,23 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--part",
         metavar="PART",
-        help="of data folders: train, validation, test or all (default: validation where a folder has such a list, "
-        "else all)",
+        help="part of a data folder: train, validation, test or all (default: validation where the folder has a list "
+        "of it, else all)",
     )
     parser.add_argument(
         "--target-fa-per-hour",
         type=float,
         default=0.5,
         metavar="X",
-        help="false accepts per hour that are allowed to each word (default: %(default)g)",
+        help="the false-accept target: so many per hour are allowed to each word (default: %(default)g)",
     )
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
     if not (args.target_fa_per_hour > 0 and math.isfinite(args.target_fa_per_hour)):
         raise ConfigError(
-            f"--target-fa-per-hour {args.target_fa_per_hour:g}; expected more than 0: no number of hours shows none"
+            f"--target-fa-per-hour {args.target_fa_per_hour:g}; expected more than 0, as no number of hours can show "
+            "that nothing ever fires: 0.5 is a usual target"
         )
     return args
 
@@ -72,29 +74,29 @@ def main(argv: Sequence[str]) -> int:
     utterances = utterances_of(args.positives, words, args.part)
     negatives = negatives_in(args.negatives, words, args.part)
     progress, scorer = Progress(), Scorer(bundle, args.engine)
-    progress.step(f"{len(negatives.paths):,} negatives")
-    quiet = scorer.score_negatives(negatives.paths, progress.count)
-    hours = sum(sound.seconds for sound in quiet) / 3600
-    progress.step(f"{hours:.2f} h heard; {len(utterances):,} takes")
-    said = scorer.score_utterances(utterances, progress.count)
-    progress.step("thresholds")
-    chosen = choices(bundle.manifest, quiet, said, args.target_fa_per_hour)
+    progress.step(f"scoring {len(negatives.paths):,} negatives")
+    negatives_scored = scorer.score_negatives(negatives.paths, progress.count)
+    hours = sum(sound.seconds for sound in negatives_scored) / 3600
+    progress.step(f"scored {hours:.2f} h of negatives; scoring {len(utterances):,} utterances")
+    utterances_scored = scorer.score_utterances(utterances, progress.count)
+    progress.step("choosing thresholds")
+    chosen = choices(bundle.manifest, negatives_scored, utterances_scored, args.target_fa_per_hour)
     thresholds = {word: choice.threshold for word, choice in chosen.items()}
     manifest = bundle.manifest
-    together = outcome(manifest, thresholds, quiet, said)
+    together = outcome(manifest, thresholds, negatives_scored, utterances_scored)
     found = {
         "engine": scorer.engine_name,
-        "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
-        **evidence(manifest, chosen, quiet, together, args.target_fa_per_hour),
+        "negatives": {"hours": hours, "sounds": len(negatives_scored), "kind": negatives.kind},
+        **evidence(manifest, chosen, negatives_scored, together, args.target_fa_per_hour),
     }
     decision = manifest.decision.with_thresholds(thresholds, manifest.labels)
     bundle = store(bundle, dataclasses.replace(manifest, decision=decision, calibration=found))
     write_json(result(SCHEMA, bundle, found), args.json)
-    _say(bundle, found, table_stream(args.json))
+    _print_summary(bundle, found, table_stream(args.json))
     return 0
 
 
-def _say(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
+def _print_summary(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
     from kwspot.runtime.false_accept_rate import hours_needed, rate_sentence
 
     hours, target = found["negatives"]["hours"], found["target_false_accepts_per_hour"]
@@ -110,19 +112,20 @@ def _say(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
             )
             line += f", {values['double_fires']} fired twice" if values["double_fires"] else ""
         else:
-            line += "; no positives, so misses are unknown"
+            line += "; misses are unknown without --positives"
         print(line, file=out)
         if values["next"]:
             nearest = ", ".join(f"{s['sound']} at {s['at_s']:g} s (from {s['threshold']:g} on)" for s in values["next"])
-            print(f"{'':{width}}  lower, it would also fire in {nearest}", file=out)
+            print(f"{'':{width}}  a lower threshold would also fire in {nearest}", file=out)
     by_rate = [word for word, values in found["words"].items() if values["basis"] == "rate"]
     if by_rate:
         reason = (
-            f"{hours:.2f} h are too few for {target:g} at 95 % (at least {hours_needed(target):.1f} h)"
+            f"to show {target:g} per hour at 95 % takes {hours_needed(target):.1f} h of negatives or more, these are "
+            f"{hours:.2f} h"
             if hours < hours_needed(target)
-            else f"no threshold shows {target:g} at 95 %"
+            else f"no threshold has a 95 % bound below {target:g} per hour"
         )
-        print(f"chosen by the rate that was seen, not by its bound: {', '.join(by_rate)}; {reason}", file=out)
+        print(f"chosen by the rate that was counted, without a 95 % bound: {', '.join(by_rate)}; {reason}", file=out)
     together = found["together"]
     print(
         f"all words together: {together['false_accepts']} in {hours:.2f} h, {together['per_hour']:.2f} per hour "

@@ -32,10 +32,10 @@ def sweep(
     utterances: Sequence[ScoredUtterance],
     grid: Sequence[float] = GRID,
 ) -> list[Point]:
-    """False accepts and misses at every threshold of `grid`, through the bundle's decision.
+    """Return the false accepts and misses at every threshold of `grid`, through the bundle's decision.
 
-    `words` have one threshold; the others never fire. A take counts where its
-    word is one of them, and is missed unless that word fires.
+    `words` have one threshold; the others never fire. An utterance counts where
+    its word is one of them, and is missed unless that word fires.
     """
     columns = [manifest.labels.index(word) for word in words]
     others = [(sound.scored, sound.scored.peak(columns)) for sound in negatives]
@@ -56,10 +56,10 @@ def outcome(
     negatives: Sequence[ScoredNegative],
     utterances: Sequence[ScoredUtterance],
 ) -> dict[str, Any]:
-    """What all words do together at their thresholds: counts, rates with their bounds, misses with their interval.
+    """Return what all words do at their thresholds: counts, rates with their bounds, misses with their interval.
 
-    A take that fires twice is one hit and one double fire; another word that
-    fires in it is a wrong word.
+    An utterance that fires twice is one hit and one double fire; another word
+    that fires in it is a wrong word.
     """
     hours = sum(sound.seconds for sound in negatives) / 3600
     replay = Replay(manifest, thresholds)

@@ -97,7 +97,7 @@ def test_what_keeps_a_threshold_up_is_named(
     assert nearest["sound"] == "nearly.wav"
     assert 2.0 < nearest["at_s"] < 3.5
     assert nearest["threshold"] < low["threshold"]
-    assert f"lower, it would also fire in nearly.wav at {nearest['at_s']:g} s" in capsys.readouterr().out
+    assert f"a lower threshold would also fire in nearly.wav at {nearest['at_s']:g} s" in capsys.readouterr().out
     # It is as it says: from there on the runtime fires, and a step above it does not.
     sound = read_sound(tmp_path / "negatives/nearly.wav", RATE_HZ)
     heard = [
@@ -116,7 +116,7 @@ def test_a_target_that_cannot_be_met_is_told(
     assert main(["calibrate", str(mine), "--negatives", str(tmp_path / "negatives"), "--target-fa-per-hour", "60"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("kwspot:")]
     assert "high 1800" in line
-    assert "surest in talk.wav at " in line
+    assert "highest score in talk.wav at " in line
     assert "The bundle is as it was" in line
     assert load_bundle(mine).hash == before
 
