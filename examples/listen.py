@@ -17,6 +17,9 @@ def show(detections):
         print(f"{detection.at_s:8.2f} s  {detection.label}  {detection.score:.2f}", flush=True)
 
 
-for block in wav_blocks(files[0]) if files else microphone_blocks():
-    show(spotter.push(block))
-show(spotter.finish())
+try:
+    for block in wav_blocks(files[0]) if files else microphone_blocks():
+        show(spotter.push(block))
+    show(spotter.finish())
+except KeyboardInterrupt:  # Ctrl-C, the way to end it
+    pass

@@ -41,7 +41,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,9 +48,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.errors import KwspotError, RunError
+from kwspot.runtime.errors import ConfigError, KwspotError, RunError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.toml_file import read_toml
 
 CONFIG_FILE = "config.toml"
 MODEL_FILE = "model.keras"
@@ -220,12 +220,9 @@ def read_run_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         state = f"has no {CONFIG_FILE}" if path.is_dir() else "does not exist"
         raise RunError(f"{path} {state}; expected a run folder that 'kwspot train' wrote: check the path")
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise RunError(
-            f"{file} does not fit ({type(error).__name__}: {error}); "
-            "expected it as 'kwspot train' wrote it: train again"
-        ) from None
+        return read_toml(file)
+    except ConfigError as error:
+        raise RunError(f"{error}; expected it as 'kwspot train' wrote it: train again") from None
 
 
 def read_history(path: str | os.PathLike[str]) -> History:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
+import re
 import sys
+import tempfile
 import threading
-from typing import Protocol
+from collections.abc import Iterator
+from typing import BinaryIO, Protocol
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+_HARMLESS = re.compile(rb"INFO: (Created TensorFlow Lite \S+ delegate|Initialized TensorFlow Lite runtime)\b.*")
+"""What native libraries write on standard error, and no user can use."""
 
 _lock = threading.RLock()
 
@@ -72,3 +79,24 @@ def _is_read_only(descriptor: int) -> bool:
         return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
     except OSError:  # closed since
         return True
+
+
+@contextlib.contextmanager
+def without_native_chatter() -> Iterator[None]:
+    """Within, standard error is collected; then it is written, without lines that are known to be harmless."""
+    with _lock, contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no standard error, no descriptor or no disk: then nothing is left out
+            before = os.dup(STDERR)
+            stack.callback(os.close, before)
+            collected = stack.enter_context(tempfile.TemporaryFile())
+            os.dup2(collected.fileno(), STDERR)
+            stack.callback(_write_what_matters, collected, before)
+        yield
+
+
+def _write_what_matters(collected: BinaryIO, descriptor: int) -> None:
+    os.dup2(descriptor, STDERR)
+    collected.seek(0)
+    kept = b"".join(line for line in collected.read().splitlines(keepends=True) if not _HARMLESS.match(line))
+    with contextlib.suppress(OSError):  # whoever read it has gone
+        os.write(STDERR, kept)

@@ -72,7 +72,8 @@ class StopRequest:
 
     def __exit__(self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # A second signal must not change how a process ends that has been stopped.
+            signal.signal(number, signal.SIG_IGN if self.is_final else handler)
         signal.set_wakeup_fd(self._wakeup_before)
         self._ended.set()
         os.write(self._told, bytes([_ENDED]))

@@ -12,6 +12,7 @@ import numpy as np
 from kwspot.runtime.errors import BundleDamagedError, EngineError
 from kwspot.runtime.model.engines import StreamSession, Tensor, import_library
 from kwspot.runtime.model.manifest import ModelFile, TensorInfo
+from kwspot.runtime.standard_streams import without_native_chatter
 
 
 class _TfliteInterpreter:
@@ -23,8 +24,9 @@ class _TfliteInterpreter:
     def __init__(self, model: bytes, expected: ModelFile) -> None:
         library = self.load_library()
         try:
-            self._interpreter = library.Interpreter(model_content=model, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with without_native_chatter():
+                self._interpreter = library.Interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError, SystemError) as error:
             raise EngineError(f"{self.name} cannot load {expected.file}: {error}; export the bundle again") from error
         inputs, self._input_indices = self._match(self._interpreter.get_input_details(), expected.inputs, expected)

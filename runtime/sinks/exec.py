@@ -22,6 +22,18 @@ PLACES = ("label", "score", "at_s")
 PLACE = re.compile(r"\{([a-z_]+)\}")
 STANDARD_ERROR = 2  # the program's output too: standard output is for events
 
+_GUARD = """
+running=" "
+while read -r what group; do
+  case $what in
+    started) running="$running$group " ;;
+    ended) running="${running%% $group *} ${running#* $group }" ;;
+  esac
+done
+for group in $running; do kill -9 "-$group"; done
+"""
+"""A shell that ends what runs when kwspot has gone, however it went; it costs a megabyte."""
+
 
 class ExecSink(QueuedSink):
     """Starts a program for each detection and waits for its end.
@@ -55,11 +67,28 @@ class ExecSink(QueuedSink):
                 )
         self._arguments = tuple(arguments)
         self._time_limit_s = time_limit_s
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         super().__init__("exec", workers=at_once, room=room)
 
     def wants(self, event: Event) -> bool:
         """Detections alone."""
         return event["event"] == "detection"
+
+    def close(self, within_s: float = 2.0) -> None:
+        """Wait for the programs, and end those that do not end in time."""
+        super().close(within_s)
+        self._guard.communicate()  # it has nothing left to do
+
+    def _tell_guard(self, what: str, process: subprocess.Popen[bytes]) -> None:
+        assert self._guard.stdin is not None
+        with contextlib.suppress(OSError):  # somebody has killed it: then it does not guard
+            os.write(self._guard.stdin.fileno(), f"{what} {process.pid}\n".encode())
 
     def deliver(self, event: Event) -> None:
         """Run the program to its end, or to the time limit."""
@@ -70,15 +99,20 @@ class ExecSink(QueuedSink):
             )
         except OSError as error:
             raise Undelivered(f"{arguments[0]} could not be started: {error.strerror}") from error
+        self._tell_guard("started", process)
+        try:
+            self._wait(process, arguments[0])
+        finally:
+            self._tell_guard("ended", process)
+
+    def _wait(self, process: subprocess.Popen[bytes], name: str) -> None:
         deadline = time.monotonic() + self._time_limit_s
         while (status := _status(process)) is None:
             if self.given_up.is_set() or time.monotonic() > deadline:
                 _end(process)
-                raise Undelivered(
-                    f"{arguments[0]} was killed: still running after {self._time_limit_s:g} s or at the end"
-                )
+                raise Undelivered(f"{name} was killed: still running after {self._time_limit_s:g} s or at the end")
         if status:
-            self.say(f"{arguments[0]} ended with status {status}")
+            self.say(f"{name} ended with status {status}")
 
 
 def _filled(argument: str, event: Event) -> str:

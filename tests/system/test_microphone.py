@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -233,7 +234,7 @@ def test_a_slow_consumer_is_told_exactly_what_it_missed(pulse, playing, monkeypa
     assert missed % BLOCK_SAMPLES == 0
 
 
-def test_the_four_lines_of_python_get_zeros_for_what_was_lost(pulse, playing, monkeypatch):
+def test_the_python_interface_gets_a_gap_for_what_was_lost(pulse, playing, monkeypatch):
     for name, value in pulse.settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(capture_link, "QUEUE_BYTES", 40_000)
@@ -243,8 +244,40 @@ def test_the_four_lines_of_python_get_zeros_for_what_was_lost(pulse, playing, mo
         assert (next(blocks) == 7).any()
     time.sleep(2.0)
     with pytest.warns(RuntimeWarning, match="queue full"):
-        assert any((next(blocks) == 0).all() for _ in range(100))
+        (gap, *_) = (item for item in (next(blocks) for _ in range(100)) if isinstance(item, Gap))
+    assert gap.cause == "queue full"
+    assert gap.lost_samples > 0.5 * RATE_HZ
     blocks.close()
+
+
+def test_without_descriptors_or_processes_it_is_opened_again_later(tiny_bundle, words, pulse, listening, playing):
+    player = playing(pulse.pipe, words)
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("detection")
+    pid = listener.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    player.pause()  # no sound for 3 s is a device that hangs
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    listener.wait_for("device_lost")
+    time.sleep(4)  # several attempts
+    assert listener.process.poll() is None, listener.process.stderr.read()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    player.resume()
+    listener.wait_for("device_back")
+    listener.wait_for_detection_after("device_back")
+    listener.stop()
+
+
+@pytest.mark.parametrize("hangs_s", [0.0, 0.2, 1.0, 3.5, 5.0])
+def test_a_device_that_hangs_does_not_hold_the_end(tiny_bundle, words, pulse, listening, playing, hangs_s):
+    player = playing(pulse.pipe, words)
+    listener = listening(tiny_bundle.path, pulse.settings)
+    listener.wait_for("start")
+    player.pause()
+    time.sleep(hangs_s)
+    began = time.monotonic()
+    listener.stop()
+    assert time.monotonic() - began < 3.0  # two seconds, and what a busy machine adds
 
 
 @pytest.mark.parametrize(("channel", "heard"), [("1", {"low"}), ("2", {"high"}), ("mean", {"low", "high"})])

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.toml_file import read_toml
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig, UnknownConfig, demand
 from kwspot.train.config.toml_table import check_known, plain, read_table
 
@@ -106,16 +106,11 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; expected a TOML file like {PRESETS / 'conv2.toml'}")
+    values = read_toml(path)
     try:
-        return Config.from_dict(_with_base(_read_toml(path)))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}; mend that place") from None
+        return Config.from_dict(_with_base(values))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def _with_base(values: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +119,7 @@ def _with_base(values: dict[str, Any]) -> dict[str, Any]:
         return values
     name = values.pop("base")
     check_known(str(name), preset_names(), "base")
-    under = _read_toml(PRESETS / f"{name}.toml")
+    under = read_toml(PRESETS / f"{name}.toml")
     demand("base" not in under, "base", name, "a preset that has no base itself")
     tables = {key: table for key, table in values.items() if isinstance(table, Mapping)}
     if tables.get("model", {}).get("name", under["model"]["name"]) != under["model"]["name"]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.toml_file import read_toml
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import demand
 from kwspot.train.config.toml_table import plain, read_table
@@ -95,10 +95,7 @@ def read_word_config(path: Path | None) -> tuple[WordSettings, dict[str, dict[st
         return WordSettings(), {}
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; expected a TOML file with a table [word]: check the path")
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}; mend that place") from None
+    tables = read_toml(path)
     try:
         settings = read_table(WordSettings, "word", tables.pop("word", {}))
         # The user's mistakes before minutes of work.

@@ -71,7 +71,19 @@ def test_the_command_line_goes_before_the_file(tmp_path):
         ("engine = true", "expected NAME"),
         ("engine = {a = 1}", "is a table"),
         ("wav = ['a']\ndevice = 'b'", "wav and device exclude each other"),
-        ("engine = ", "expected TOML"),
+        ("engine = ", "is no TOML file"),
+        ("threshold = 0.7", "expected a number for each word, as in threshold = {happy = 0.8}"),
+        ("threshold = [[0.7]]", "expected a list of texts"),
+        ("gate = [" + "-55, " * 1000 + "]", "expected DB"),
+        ("gate = " + "[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ("gate = " + "{a = " * 5_000, "nested too deeply"),
+        ("gate = " + "9" * 5_000, "4300 digits"),
+        ("gate = 0x" + "f" * 50_000, "more than 64 bits"),
+        ('bundle = "a\\u0000b"', "U+0000"),
+        ('wav = ["a\\u0000b"]', "U+0000"),
+        ("bundle = 'a\0b'", "is no TOML file"),
+        ("x" * 1_000_000 + " = 1", "more than 1000000 bytes"),
+        ("x" * 900_000 + " = 1", "unknown key"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_in_one_line(tmp_path, text, told):
@@ -80,12 +92,42 @@ def test_what_is_wrong_in_a_file_is_told_in_one_line(tmp_path, text, told):
     assert told in str(error.value)
     assert "kwspot.toml" in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 700
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "kwspot.toml").write_text("\ufeffengine = 'onnx'\n", encoding="utf-8")
+    assert arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path / "kwspot.toml")]).engine == "onnx"
+    (tmp_path / "kwspot.toml").write_text("engine = 'onnx'\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match="not in UTF-8"):
+        arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path / "kwspot.toml")])
+
+
+def test_the_home_folder_has_its_sign_in_paths_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    args = read(
+        tmp_path, "bundle = '~/a.kws'\nwav = ['~/b.wav', 'c~']\nsave-events = '~/kept'\nexec = ['echo', '~/d']\n"
+    )
+    assert (args.bundle, args.wav, args.save_events) == ("/home/ann/a.kws", ["/home/ann/b.wav", "c~"], "/home/ann/kept")
+    assert args.exec == ["echo", "~/d"]
+
+
+def test_options_behind_exec_are_told_and_two_dashes_hand_them_on(tmp_path):
+    parser = listen_cli.parser_of_options()
+    for swallowed in (["--wav", "a.wav"], ["--threshold=low=0.5"], ["{label}", "--stdin"]):
+        with pytest.raises(ConfigError, match=f"echo would get {swallowed[-1 if '--stdin' in swallowed else 0][:5]}"):
+            arguments(parser, ["--exec", "echo", *swallowed])
+    assert arguments(parser, ["--stdin", "--exec", "echo", "-n", "--else"]).exec == ["echo", "-n", "--else"]
+    assert arguments(parser, ["--stdin", "--exec", "--", "echo", "--wav", "a"]).exec == ["echo", "--wav", "a"]
+    assert read(tmp_path, "exec = ['echo', '--wav']").exec == ["echo", "--wav"]
+    assert read(tmp_path, "exec = ['echo', '--wav']", "--exec", "--", "cat", "--wav").exec == ["cat", "--wav"]
+    assert read(tmp_path, "exec = ['echo', '--wav']", "--exec", "cat").exec == ["cat"]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="does not exist"):
         arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path / "none.toml")])
-    with pytest.raises(ConfigError, match="expected TOML"):
+    with pytest.raises(ConfigError, match="expected a TOML file"):
         arguments(listen_cli.parser_of_options(), ["--config", str(tmp_path)])
 
 

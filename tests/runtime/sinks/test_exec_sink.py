@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -104,6 +105,29 @@ def test_a_program_that_hangs_is_killed_with_its_children_and_counted(tmp_path, 
     deadline = time.monotonic() + 60
     while status.exists() and "State:\tZ" not in status.read_text():
         assert time.monotonic() < deadline, "its child lives on"
+        time.sleep(0.05)
+
+
+def test_a_program_ends_with_the_process_that_started_it_however_that_ends(tmp_path):
+    code = (
+        "import sys, time\n"
+        "from kwspot.runtime.sinks.exec import ExecSink\n"
+        f"sink = ExecSink(['sh', '-c', 'sleep 60 & echo $! > {tmp_path}/child.new; mv {tmp_path}/child.new "
+        f"{tmp_path}/child; sleep 60'], time_limit_s=60)\n"
+        "sink.put({'event': 'detection', 'label': 'low', 'score': 0.9, 'at_s': 1.0})\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "child").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.kill()
+    process.wait()
+    status = Path(f"/proc/{(tmp_path / 'child').read_text().strip()}/status")
+    while status.exists() and "State:\tZ" not in status.read_text():
+        assert time.monotonic() < deadline, "it lives on"
         time.sleep(0.05)
 
 
