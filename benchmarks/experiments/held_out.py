@@ -2,7 +2,7 @@
 
 ::
 
-    kwspot data held-out --data DIR --preset commands-held-out --to TEST
+    python -m kwspot.train.experiments.held_out_folder --data DIR --preset commands-held-out --to TEST
     python -m kwspot.benchmarks.experiments.held_out BUNDLE --data TEST
 
 Each folder in TEST is a source, itself a data folder: ``TEST/<source>/<word>/*.wav``. A word that is no label of the
@@ -35,7 +35,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument(
-        "--data", required=True, type=Path, metavar="TEST", help="folder that kwspot data held-out made"
+        "--data",
+        required=True,
+        type=Path,
+        metavar="TEST",
+        help="folder that train.experiments.held_out_folder made",
     )
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
@@ -49,7 +53,7 @@ def sources_of(test: Path) -> list[Path]:
     if not found:
         raise DataFolderError(
             f"{test} holds no folder of a source; expected TEST/<source>/<word>/*.wav: "
-            "make it with kwspot data held-out --to TEST"
+            "make it with python -m kwspot.train.experiments.held_out_folder --to TEST"
         )
     order = ("words", "trained", "frequent", "rare")
 

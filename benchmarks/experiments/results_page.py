@@ -26,7 +26,8 @@ PRESETS = (
     *("bc-resnet-1", "bc-resnet-2", "bc-resnet-3"),
 )
 SEED_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
-TUTORIAL_PROTOCOLS = ("tutorial", "tutorial-speakers")
+TUTORIAL = "kwspot.train.experiments.tutorial_protocol"
+TUTORIAL_PROTOCOLS: dict[str, tuple[str, ...]] = {"tutorial": (), "tutorial-speakers": ("--by-speaker",)}
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -71,8 +72,8 @@ def main(argv: Sequence[str]) -> int:
         presets.append({"name": name, **measure(folder / "run", folder, folder / f"{name}.kws", *where)})
     seed = {
         name: {
-            protocol: train(args.work / name / protocol, *recipe, "--preset", name, "--protocol", protocol)
-            for protocol in TUTORIAL_PROTOCOLS
+            protocol: train(args.work / name / protocol, *recipe, "--preset", name, *options, module=TUTORIAL)
+            for protocol, options in TUTORIAL_PROTOCOLS.items()
         }
         for name in args.seed_presets
     }

@@ -15,7 +15,8 @@ Values = Mapping[str, Any]
 _SEED_TEXT = """\
 The tutorial this kit grew from takes every third sample of a clip without a filter, computes 20 coefficients
 × 11 frames with librosa's defaults, trains on 60 % of the clips, chosen at random, and reports the best epoch on the
-other 40 %. `--protocol tutorial` does the same; `--protocol tutorial-speakers` chooses 60 % of the speakers instead.
+other 40 %. `python -m kwspot.train.experiments.tutorial_protocol` does the same; with `--by-speaker` it chooses
+60 % of the speakers.
 Neither can be exported.
 
 **Speakers on both sides.** The first two columns differ in the split alone. In a random split most people who speak a

@@ -29,13 +29,16 @@ def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(settings, indent=1) + "\n")
 
 
-def train(run: Path, *options: str) -> dict[str, Any]:
-    """Train, or go on, or take what is there; return ``metrics.json``."""
+def train(run: Path, *options: str, module: str | None = None) -> dict[str, Any]:
+    """Train, or go on, or take what is there; return ``metrics.json``. `module` trains in place of ``kwspot train``."""
     checkpoint = run / "checkpoint"
     # An interrupted training leaves both: the best epoch so far, and what it needs to go on.
     if not (run / "metrics.json").exists() or checkpoint.exists():
         again = ["--resume"] if checkpoint.exists() else ["--overwrite"] if run.exists() else []
-        kwspot("train", *options, "--run", str(run), *again)
+        if module is None:
+            kwspot("train", *options, "--run", str(run), *again)
+        else:
+            kwspot(*options, "--run", str(run), *again, module=module)
     return dict(json.loads((run / "metrics.json").read_text()))
 
 

@@ -156,12 +156,14 @@ def commands(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle) -> list[tuple
     """The commands that would have run; each leaves the files that it would have left."""
     asked: list[tuple[str, ...]] = []
 
-    def run(*command: str) -> None:
+    def run(*options: str, module: str = "") -> None:
+        command = ("train", *options) if module else options
         asked.append(command)
         option = dict(itertools.pairwise(command))
         if command[0] == "train":
             Path(option["--run"]).mkdir(parents=True, exist_ok=True)
-            correct = METRICS[option.get("--protocol", "kwspot")]
+            protocol = "tutorial-speakers" if "--by-speaker" in command else "tutorial"
+            correct = METRICS[protocol if module else "kwspot"]
             (Path(option["--run"]) / "metrics.json").write_text(json.dumps(_metrics(correct)))
         elif command[0] == "export":
             shutil.copytree(tiny_bundle.path, option["--bundle"])

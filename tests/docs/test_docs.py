@@ -85,7 +85,7 @@ def shell_lines(page: Path) -> list[str]:
 
 def as_run(line: str) -> str:
     """The line with the table above applied."""
-    if line.startswith("kwspot train "):
+    if line.startswith(("kwspot train ", "python -m kwspot.train.experiments.tutorial_protocol ")):
         return re.sub(r" --epochs \d+", "", line) + " --epochs 1"
     if line.startswith("kwspot data synth "):
         return re.sub(r" --per-word \d+", "", line) + " --per-word 20"

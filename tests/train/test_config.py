@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.train.cli import DEFAULT_PRESET, training_parser
 from kwspot.train.config.config import Config, load_config, load_preset, preset_names
 from kwspot.train.config.toml_table import differences
 from kwspot.train.config.toml_text import to_toml
@@ -96,3 +97,12 @@ def test_differences_name_the_key_and_both_values() -> None:
     here = {"labels": ["a"], "training": {"epochs": 50, "seed": 1}, "preset": "x"}
     assert differences(there, here) == ["preset (not there, now x)", "training.epochs (30, now 50)"]
     assert differences(there, there) == []
+
+
+def test_the_help_lists_every_preset_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        training_parser("kwspot train", "Train.").parse_args(["--help"])
+    said = capsys.readouterr().out.partition("networks to train")[2]
+    named = [line.split()[0] for line in said.splitlines() if line.startswith("  ")]
+    assert sorted(named) == preset_names()
+    assert DEFAULT_PRESET in named

@@ -17,7 +17,7 @@ from kwspot.runtime.model.bundle import Bundle
 from kwspot.train.config.config import Config, load_config, load_preset
 from kwspot.train.config.tables import DataConfig, ModelConfig, UnknownConfig
 from kwspot.train.data.clips import load_clips
-from kwspot.train.data.held_out_folder import LEVELS_DBFS, write_held_out
+from kwspot.train.experiments.held_out_folder import LEVELS_DBFS, write_held_out
 
 SaveWav = Callable[..., Path]
 RATE_HZ = 16_000
@@ -167,7 +167,7 @@ def test_each_source_is_scored(
     said = [line.split(",")[2] for line in evidence if line.startswith("rare,")]
     assert said.count("low") == rows[1]["correct"]
     assert "| words |" in capsys.readouterr().out
-    with pytest.raises(DataFolderError, match="kwspot data held-out"):
+    with pytest.raises(DataFolderError, match=r"python -m kwspot\.train\.experiments\.held_out_folder"):
         held_out.main([str(tiny_bundle.path), "--data", str(tmp_path / "nothing")])
 
 

@@ -22,6 +22,7 @@ from kwspot.runtime.run_folder import HISTORY_COLUMNS, read_history, read_run
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
+from kwspot.train.experiments import tutorial_protocol
 from kwspot.train.fit.loop import FitResult
 from kwspot.train.fit.trainer import TrainingTask, confusion_matrix, prepare, train
 
@@ -266,7 +267,6 @@ def test_what_is_in_the_way_is_not_removed(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--data", "{data}"], "no --preset or --config"),
         (["--preset", "conv2"], "no --data"),
         (["--preset", "conv22", "--data", "{data}"], "unknown preset conv22; did you mean conv2"),
         (["--preset", "conv2", "--data", "{data}/nowhere"], "does not exist"),
@@ -348,10 +348,10 @@ audioread = pytest.mark.filterwarnings("ignore:'(aifc|audioop|sunau)' is depreca
 
 @audioread
 @pytest.mark.parametrize("protocol", ["tutorial", "tutorial-speakers"])
-def test_the_seeds_protocol(protocol: str, tone_folder: Path, tmp_path: Path) -> None:
+def test_the_protocol_of_the_tutorial(protocol: str, tone_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    asked = ("train", "--data", tone_folder, "--words", "low,high", "--preset", "lstm", "--epochs", 1, "--run", run)
-    assert kwspot(*asked, "--protocol", protocol) == 0
+    asked = ["--data", str(tone_folder), "--words", "low,high", "--preset", "lstm", "--epochs", "1", "--run", str(run)]
+    assert tutorial_protocol.main([*asked, *["--by-speaker"] * (protocol == "tutorial-speakers")]) == 0
     loaded = read_run(run)
     assert loaded.config["protocol"] == protocol
     assert "normalisation" not in loaded.config
@@ -368,7 +368,7 @@ def test_the_seeds_protocol(protocol: str, tone_folder: Path, tmp_path: Path) ->
 
 
 @audioread
-def test_the_seeds_splits_and_features(tone_folder: Path) -> None:
+def test_the_tutorials_splits_and_features(tone_folder: Path) -> None:
     import librosa
 
     from kwspot.train.experiments.tutorial_protocol import _split_at_random, _split_by_speaker, tutorial_features

@@ -95,6 +95,15 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
+def preset_summaries() -> dict[str, str]:
+    """Return preset → what it is, the comment in its first line."""
+    summaries = {}
+    for name in preset_names():
+        with (PRESETS / f"{name}.toml").open(encoding="utf-8") as file:
+            summaries[name] = file.readline().removeprefix("#").strip()
+    return summaries
+
+
 def load_preset(name: str) -> Config:
     """A preset by name."""
     check_known(name, preset_names(), "preset")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `kwspot data fetch`, `check`, `synth` or `held-out`; returns the exit status."""
+    """Run `kwspot data fetch`, `check` or `synth`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="kwspot data", description="Folders of recordings, a folder for each word.")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -56,21 +56,8 @@ def main(argv: Sequence[str]) -> int:
     synth.add_argument("--seed", metavar="S", type=int, default=1, help="another seed, other voices (default 1)")
     synth.add_argument("--overwrite", action="store_true", help="replace DIR if it was made by this command")
 
-    held_out = commands.add_parser(
-        "held-out",
-        help="make a test folder of what a training leaves out",
-        description="Writes what a configuration leaves out of training by held_out_words, held_out_speech and "
-        "held_out_noise, a folder for each source, and held-out noise at each level from -90 to -10 dBFS: "
-        "python -m kwspot.benchmarks.experiments.held_out scores a bundle on them.",
-    )
-    held_out.add_argument("--data", metavar="DIR", type=Path, required=True, help="the recordings of the training")
-    how = held_out.add_mutually_exclusive_group(required=True)
-    how.add_argument("--preset", metavar="NAME", help="such as commands-held-out")
-    how.add_argument("--config", metavar="FILE", type=Path, help="a TOML file of your own")
-    held_out.add_argument("--to", metavar="DIR", type=Path, required=True, help="the folder to make")
-
     args = parser.parse_args(argv)
-    return {"fetch": _fetch, "check": _check, "synth": _synth, "held-out": _held_out}[args.command](args)
+    return {"fetch": _fetch, "check": _check, "synth": _synth}[args.command](args)
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -100,17 +87,6 @@ def _check(args: argparse.Namespace) -> int:
         with whole_file(args.json) as path:
             path.write_text(as_json(report) + "\n", encoding="utf-8")
     print(as_text(report))
-    return 0
-
-
-def _held_out(args: argparse.Namespace) -> int:
-    from kwspot.runtime.audio.recordings import DataFolder
-    from kwspot.train.config.config import load_config, load_preset
-    from kwspot.train.data.held_out_folder import write_held_out
-
-    config = load_preset(args.preset) if args.preset else load_config(args.config)
-    counts = write_held_out(DataFolder(args.data), config, args.to)
-    print(f"{args.to}: {sum(counts.values())} clips of {len(counts)} sources", file=sys.stderr)
     return 0
 
 

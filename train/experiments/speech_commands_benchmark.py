@@ -5,6 +5,10 @@ background noises, each a tenth as many clips as the ten words have together, so
 those of the lists that come with the recordings, by speaker. The accuracy is that on the separate test folder that
 Google publishes; that of the 35 words on the test part of the recordings themselves.
 
+::
+
+    python -m kwspot.train.experiments.speech_commands_benchmark v2-12 --data DIR --preset bc-resnet-1 --run RUN
+
 References
 ----------
 Warden, "Speech Commands", arXiv:1804.03209; ``input_data.py`` of TensorFlow's ``speech_commands`` example, whose
@@ -15,16 +19,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import SILENCE, UNKNOWN
 from kwspot.runtime.run_folder import read_run
+from kwspot.train.cli import read_asked, train_on_folder, training_parser
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import UnknownConfig
 from kwspot.train.data.fetch import ARCHIVES
@@ -80,7 +87,7 @@ def with_protocol(config: Config, benchmark: Benchmark) -> Config:
     return dataclasses.replace(config, data=data, unknown=UnknownConfig())
 
 
-def test_of(folder: DataFolder, benchmark: Benchmark, test: Path | None) -> DataFolder:
+def find_test(folder: DataFolder, benchmark: Benchmark, test: Path | None) -> DataFolder:
     """What will be scored in the end: asked for before the training, so that no hour is lost.
 
     Parameters
@@ -166,7 +173,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
     return found
 
 
-def told(found: dict[str, Any]) -> str:
+def describe(found: dict[str, Any]) -> str:
     """One line of :func:`score`."""
     low, high = found["ci95"]
     where = "the test part" if found["part"] == "test" else "Google's separate test folder"
@@ -174,3 +181,26 @@ def told(found: dict[str, Any]) -> str:
         f"{found['name']}: {found['accuracy']:.2%} ({low:.2%} – {high:.2%}), {found['correct']} of {found['total']} "
         f"clips of {where}, {found['test']}; float, the best epoch on validation"
     )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train and score; returns 0, or 130 after Ctrl-C."""
+    program = "python -m kwspot.train.experiments.speech_commands_benchmark"
+    parser = training_parser(program, "Train by the protocol of a published benchmark, and score its test in the end.")
+    parser.add_argument("benchmark", choices=BENCHMARKS, help="version of Speech Commands, and how many classes")
+    parser.add_argument("--test", type=Path, metavar="DIR", help="Google's test folder (default: beside --data)")
+    args = parser.parse_args(argv)
+    benchmark = BENCHMARKS[args.benchmark]
+    config, preset, data = read_asked(args)
+    folder = DataFolder(data)
+    test = find_test(folder, benchmark, args.test)
+    way_on = [*program.split(), benchmark.name, "--resume", "--run", str(args.run)]
+    way_on += ["--test", str(args.test)] if args.test else []
+    status = train_on_folder(folder, with_protocol(config, benchmark), preset, args, way_on)
+    if status == 0:
+        print(describe(score(args.run, test, benchmark)))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

@@ -5,11 +5,18 @@ without a filter and called 16 kHz, cut or padded to 11 frames. A random 60/40
 split, with the same speakers on both sides, and the best epoch chosen on the
 clips that are reported. The input is (20, 11), the coefficients first, not
 normalised.
+
+::
+
+    python -m kwspot.train.experiments.tutorial_protocol --data DIR --words bed,cat,happy --preset conv2 --run RUN
+
+Such a run can be compared, and not exported.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,16 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import Clip, DataFolder
+from kwspot.runtime.cli import guarded
+from kwspot.train.cli import read_asked, report, training_parser
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.data.clips import labels_of
 from kwspot.train.data.pipeline import FixedExamples, one_hot
-from kwspot.train.fit.trainer import TrainingTask, versions
+from kwspot.train.fit.trainer import TrainingTask, check_place, train, versions
 
 RATE_HZ = 16_000
 COEFFICIENTS, FRAMES = 20, 11
 TRAIN_SHARE = 0.6
 LSTM_UNITS = 16
+EPOCHS = 50  # as many as that tutorial ran, whatever the preset says
 
 
 def prepare_tutorial(folder: DataFolder, config: Config, preset: str, *, by_speaker: bool) -> TrainingTask:
@@ -119,3 +129,25 @@ def _split_by_speaker(clips: Sequence[Clip], rng: np.random.Generator) -> NDArra
     speakers = sorted({clip.speaker for clip in clips})
     chosen = {speakers[k] for k in rng.permutation(len(speakers))[: round(TRAIN_SHARE * len(speakers))]}
     return np.array([clip.speaker in chosen for clip in clips])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train; returns 0, or 130 after Ctrl-C."""
+    program = "python -m kwspot.train.experiments.tutorial_protocol"
+    parser = training_parser(program, "Train a preset's network in the way of the tutorial, to compare with.")
+    parser.add_argument("--words", metavar="A,B,C", help="the words to tell apart (default: all folders)")
+    parser.add_argument("--by-speaker", action="store_true", help="keep each speaker on one side of the split")
+    args = parser.parse_args(argv)
+    config, preset, data = read_asked(args)
+    if args.words is not None:
+        config = dataclasses.replace(config, data=DataConfig(words=tuple(args.words.split(","))))
+    if args.epochs is None and not args.resume:
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=EPOCHS))
+    check_place(args.run, resume=args.resume, overwrite=args.overwrite)
+    task = prepare_tutorial(DataFolder(data), config, preset, by_speaker=args.by_speaker)
+    result = train(task, args.run, resume=args.resume, overwrite=args.overwrite, tensorboard=args.tensorboard)
+    return report(result, args.run, task.config.training.epochs, shlex.join([*program.split(), *argv, "--resume"]))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))

@@ -10,10 +10,16 @@ The sources are ``words`` (the words to be heard, of the validation part),
 ``frequent`` and ``rare`` (held-out words of the data folder), ``speech-<folder>``
 (held-out recordings cut at word length), ``spoken`` (held-out words by
 espeak-ng), and ``silence`` with its level in dBFS or ``zeros``.
+``python -m kwspot.benchmarks.experiments.held_out`` scores a bundle on them.
+
+::
+
+    python -m kwspot.train.experiments.held_out_folder --data DIR --preset commands-held-out --to TO
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import sys
@@ -26,10 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE
-from kwspot.train.config.config import Config
+from kwspot.train.config.config import Config, load_config, load_preset
 from kwspot.train.data.clips import labels_of
 from kwspot.train.data.held_out import noise_recordings, speech_recordings
 from kwspot.train.data.negatives import speech_clips, synthesised_clips, unlike
@@ -145,3 +152,26 @@ def _silence(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, S
 
 def _drawn(items: Sequence[_T], most: int, rng: np.random.Generator) -> list[_T]:
     return [items[k] for k in sorted(rng.permutation(len(items))[:most])]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m kwspot.train.experiments.held_out_folder",
+        description="Write what a configuration holds out of training, a folder for each source, and held-out noise at "
+        "each level from -90 to -10 dBFS.",
+    )
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="the recordings of the training")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--preset", metavar="NAME", help="such as commands-held-out")
+    how.add_argument("--config", metavar="FILE", type=Path, help="a TOML file of your own")
+    parser.add_argument("--to", metavar="DIR", type=Path, required=True, help="the folder to make")
+    args = parser.parse_args(argv)
+    config = load_preset(args.preset) if args.preset else load_config(args.config)
+    counts = write_held_out(DataFolder(args.data), config, args.to)
+    print(f"{args.to}: {sum(counts.values())} clips of {len(counts)} sources", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: main(sys.argv[1:])))
