@@ -113,4 +113,8 @@ def evidence_line(calibration: Mapping[str, Any]) -> str:
     )
     positives = sum(word["positives"] for word in words.values())
     missed = sum(word["missed"] for word in words.values())
-    return line if not positives else f"{line}; {missed} of {positives} words missed ({missed / positives:.1%})"
+    if not positives:
+        return line
+    line += f"; {missed} of {positives} words missed ({missed / positives:.1%})"
+    synthesised = sum(word.get("synthesised", 0) for word in words.values())
+    return f"{line}, {synthesised} of them synthesised: people will be missed more often" if synthesised else line

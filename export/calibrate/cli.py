@@ -110,6 +110,8 @@ def _print_summary(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> Non
                 f"; misses {values['missed']} of {values['positives']}: {100 * values['miss_rate']:.1f} % "
                 f"[{low:.1f}, {high:.1f}]"
             )
+            if values["synthesised"]:
+                line += f" ({values['synthesised']} are synthesised: people will be missed more often)"
             line += f", {values['double_fires']} fired twice" if values["double_fires"] else ""
         else:
             line += "; misses are unknown without --positives"

@@ -14,7 +14,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from kwspot.runtime.errors import DataFolderError
@@ -43,6 +43,16 @@ def compose(name: str) -> str:
     'schön'
     """
     return unicodedata.normalize("NFC", name)
+
+
+@lru_cache(maxsize=4096)
+def letters_of(name: str) -> str:
+    """Return the letters and digits of a name, composed and in one case: what two names are compared by.
+
+    >>> letters_of("Ok, Google!") == letters_of("ok_google")
+    True
+    """
+    return "".join(c for c in compose(compose(name).casefold()) if c.isalnum() or unicodedata.category(c)[0] == "M")
 
 
 def speaker_of(path: str | os.PathLike[str]) -> str:

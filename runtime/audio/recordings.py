@@ -12,10 +12,19 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, Parts, compose, part_of_speaker, speaker_of
+from kwspot.runtime.audio.parts import (
+    LISTS,
+    PARTS,
+    SPEAKER_MARK,
+    Parts,
+    compose,
+    letters_of,
+    part_of_speaker,
+    speaker_of,
+)
 from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
@@ -23,11 +32,14 @@ from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 __all__ = [
     "NOISE_FOLDER",
     "PARTS",
+    "PERSON_PREFIX",
     "SOUND_EXTENSIONS",
+    "SYNTHESIS_RECIPE",
     "Clip",
     "DataFolder",
     "default_part",
     "fit_length",
+    "is_synthesised",
     "part_of_speaker",
     "read_sound",
     "speaker_of",
@@ -39,6 +51,12 @@ SOUND_EXTENSIONS = frozenset(
 )
 """What marks a file as a recording; the contents decide how it is read."""
 
+SYNTHESIS_RECIPE = "synth.json"
+"""In a data folder whose recordings programs have spoken."""
+
+PERSON_PREFIX = "own-"
+"""Begins the name of a person's recording in such a folder."""
+
 _MEANT = {
     NOISE_FOLDER: {"noise", "noises", "background", "backgrounds", "backgroundnoise", "backgroundnoises"},
     UNKNOWN: {"unknown", "unknowns", "unknownwords", "other", "others", "otherwords", "negative", "negatives"},
@@ -47,6 +65,16 @@ _MEANT = {
 """Special folder → names, letters alone, by which people mean it."""
 
 _LAYOUT = "expected DIR/<word>/<speaker>_nohash_<n>.wav, a folder for each word"
+
+
+def is_synthesised(path: Path) -> bool:
+    """Tell whether a program speaks in a recording ``DIR/<word>/<file>``, by what `DIR` says of itself."""
+    return not path.name.startswith(PERSON_PREFIX) and _has_recipe(path.parent.parent)
+
+
+@lru_cache(maxsize=256)
+def _has_recipe(folder: Path) -> bool:
+    return (folder / SYNTHESIS_RECIPE).is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +212,7 @@ def _meant_folder(word: str) -> str | None:
     """The special folder that a name may stand for; of names with ``_`` in front every one stands for some."""
     if word in BACKGROUND_LABELS:
         return None
-    letters = "".join(letter for letter in word.casefold() if letter.isalnum())
+    letters = letters_of(word)
     for folder, names in _MEANT.items():
         if letters in names:
             return folder

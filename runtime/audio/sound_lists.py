@@ -9,13 +9,11 @@ or rules out, and those with ``_nohash_`` in their names.
 
 from __future__ import annotations
 
-import functools
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, compose, part_of_speaker, speaker_of
+from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, letters_of, part_of_speaker, speaker_of
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
 from kwspot.runtime.audio.sound_folder import sounds_below
 from kwspot.runtime.errors import ConfigError, DataFolderError
@@ -44,20 +42,13 @@ def same_name(folder: str, word: str) -> bool:
     >>> same_name("HeyComputer", "hey computer"), same_name("ok google", "Ok, Google!"), same_name("hey", "hey you")
     (True, True, False)
     """
-    return _letters(folder) == _letters(word) != ""
+    return letters_of(folder) == letters_of(word) != ""
 
 
 def is_below_name(path: Path, root: Path, words: Sequence[str]) -> bool:
     """Tell whether a file below `root` lies in a folder called like one of `words`, at any depth, `root` included."""
-    folders = {_letters(name) for name in (root.resolve().name, *path.relative_to(root).parts[:-1])}
-    return any(letters in folders for word in words if (letters := _letters(word)))
-
-
-@functools.lru_cache(maxsize=4096)
-def _letters(name: str) -> str:
-    # File systems of macOS give names decomposed; a mark that composes with nothing is part of its letter.
-    composed = compose(compose(name).casefold())
-    return "".join(c for c in composed if c.isalnum() or unicodedata.category(c).startswith("M"))
+    folders = {letters_of(name) for name in (root.resolve().name, *path.relative_to(root).parts[:-1])}
+    return any(letters in folders for word in words if (letters := letters_of(word)))
 
 
 def utterances_of(given: Sequence[str], words: Sequence[str], part: str | None) -> list[Utterance]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kwspot.runtime.audio.recordings import is_synthesised
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.false_accept_rate import interval_per_hour, upper_per_hour
 from kwspot.runtime.intervals import wilson_interval
@@ -67,6 +69,7 @@ def outcome(
     for sound in negatives:
         for event in replay.events(sound.scored):
             false[event.label] += 1
+    synthesised = Counter(utterance.word for utterance in utterances if is_synthesised(utterance.path))
     fired = [(utterance.word, [event.label for event in replay.events(utterance.scored)]) for utterance in utterances]
     words = {}
     for word, threshold in thresholds.items():
@@ -76,6 +79,7 @@ def outcome(
             "threshold": threshold,
             **_rate(false[word], hours),
             "positives": len(own),
+            "synthesised": synthesised[word],
             "missed": missed,
             "miss_rate": missed / len(own) if own else None,
             "miss_rate_ci95": list(wilson_interval(missed, len(own))) if own else None,

@@ -28,7 +28,7 @@ from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.train.experiments import words_folder
 from kwspot.train.speech.espeak import Synthesiser, espeak_voices
 from kwspot.train.speech.phonemes import NEAREST, confusables, distance, parts, phonemes_of
-from kwspot.train.speech.phrases import LONGEST_CLIP_MS, check_length, check_writing, clip_ms, compose
+from kwspot.train.speech.phrases import LONGEST_CLIP_MS, check_length, check_writing, clip_ms, tidy_phrase
 from kwspot.train.speech.programs import Voice, program_voices
 from kwspot.train.speech.voices import VoiceSet, voice_set
 from kwspot.train.word.mining import mine
@@ -104,9 +104,9 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
         busy = subprocess.run(command, capture_output=True, text=True, check=False)
         first.send_signal(signal.SIGKILL)
     assert busy.returncode == 2
-    assert "is being worked in by another kwspot word" in busy.stderr
+    assert "is being changed by 'kwspot word, process" in busy.stderr
     assert not (work / "run" / "metrics.json").exists()
-    spoken = (work / "sounds" / "sounds.json").stat().st_mtime_ns
+    spoken = (work / "sounds" / "data" / "synth.json").stat().st_mtime_ns
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
         told = ""
         while "[3/7]" not in told:  # the training has gone on to its end
@@ -125,11 +125,12 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "--resume" not in rest
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (work / "sounds" / "sounds.json").stat().st_mtime_ns == spoken
+    assert (work / "sounds" / "data" / "synth.json").stat().st_mtime_ns == spoken
     assert "[2/7] train: done" in done.stderr
     assert "are not to be trusted" in done.stderr
     assert "round" not in done.stderr
     assert "{'" not in done.stderr
+    assert "are synthesised: people will be missed more often" in done.stderr
     assert done.stdout == f"written: {bundle}; listen with: kwspot listen {bundle}\n"
     assert {path.name for path in work.rglob("*.kws")} == {"computer.kws"}
     manifest = load_bundle(bundle).manifest
@@ -562,7 +563,7 @@ def test_what_cannot_be_calibrated_is_written_all_the_same(
 )
 def test_a_phrase_that_would_be_spelt_out_is_refused(phrase: str, language: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_writing(compose(phrase), language)
+        check_writing(tidy_phrase(phrase), language)
 
 
 @pytest.mark.parametrize(
@@ -570,12 +571,12 @@ def test_a_phrase_that_would_be_spelt_out_is_refused(phrase: str, language: str,
     [("你好", "cmn"), ("こんにちは", "ja"), ("привет", "ru"), ("привет", "ru-lv"), ("computer", "ru"), ("नमस्ते", "hi")],
 )
 def test_a_phrase_in_its_own_script_is_taken(phrase: str, language: str) -> None:
-    check_writing(compose(phrase), language)
+    check_writing(tidy_phrase(phrase), language)
 
 
 @pytest.mark.parametrize("phrase", ["ok, google!", "what's up", "wi-fi", "schöner tag", "agent 47", "l·l"])
 def test_a_phrase_with_signs_that_are_not_spoken_is_taken(phrase: str) -> None:
-    check_writing(compose(phrase), "en")
+    check_writing(tidy_phrase(phrase), "en")
 
 
 def test_a_phrase_that_is_too_long_is_told_how_many_words_fit() -> None:
@@ -613,7 +614,7 @@ def test_recordings_of_the_phrase_are_no_negatives(folder: str, tmp_path: Path) 
 
 
 def test_names_are_compared_composed(tmp_path: Path) -> None:
-    phrase = compose("scho\u0308ner tag")
+    phrase = tidy_phrase("scho\u0308ner tag")
     sound(tmp_path / unicodedata.normalize("NFD", phrase) / "a.wav")
     sound(tmp_path / "other" / "b.wav")
     assert [path.name for path in negative_sounds(tmp_path, [phrase])[0]] == ["b.wav"]

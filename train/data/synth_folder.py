@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, SYNTHESIS_RECIPE
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.features.level import to_int16
@@ -21,7 +21,6 @@ from kwspot.runtime.names import check_word
 from kwspot.train.data.noise import coloured_noise
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, EspeakVoice, Synthesiser, espeak_voices
 
-RECIPE_FILE = "synth.json"
 LEAST_VOICES = 3
 """One for each part; of ten voices one is for validation and one for the test."""
 
@@ -84,7 +83,9 @@ def write_synthetic_folder(
             "seed": seed,
             "versions": {"kwspot": version("kwspot"), "espeak-ng": synthesiser.version, "numpy": np.__version__},
         }
-        (folder / RECIPE_FILE).write_text(json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / SYNTHESIS_RECIPE).write_text(
+            json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def _another_utterance(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:
@@ -117,8 +118,8 @@ def _check_target(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise DataFolderError(f"{target} exists; expected a new folder: choose another, or add --overwrite")
-    if not (target / RECIPE_FILE).is_file():
+    if not (target / SYNTHESIS_RECIPE).is_file():
         raise DataFolderError(
-            f"{target} was not made by kwspot data synth (it has no {RECIPE_FILE}); expected such a folder, since "
+            f"{target} was not made by kwspot data synth (it has no {SYNTHESIS_RECIPE}); expected such a folder, since "
             "--overwrite would remove all in it: choose another"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.audio.parts import compose
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import whole_folder
@@ -75,13 +76,13 @@ class SpokenPhrase:
         return len(phonemes_of(self.ipa)) < LEAST_PHONEMES
 
 
-def compose(phrase: str) -> str:
+def tidy_phrase(phrase: str) -> str:
     """Return the phrase with composed letters and single spaces.
 
-    >>> compose(" scho\\u0308ner   tag ")
+    >>> tidy_phrase(" scho\\u0308ner   tag ")
     'schöner tag'
     """
-    return " ".join(unicodedata.normalize("NFC", phrase).split())
+    return " ".join(compose(phrase).split())
 
 
 def transcribe(phrases: Sequence[str], language: str, synthesiser: Synthesiser) -> list[SpokenPhrase]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
+from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS, SYNTHESIS_RECIPE
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_file, whole_folder
 from kwspot.train.config.toml_text import to_toml
-from kwspot.train.word.folder import RECIPE_FILE, SoundsRequest, describe, write_sounds
+from kwspot.train.word.folder import SoundsRequest, describe, write_sounds
 from kwspot.train.word.mining import mine
 from kwspot.train.word.plan import Plan
 from kwspot.train.word.sources import recorded_utterances
@@ -66,7 +66,7 @@ def mine_negatives(plan: Plan, work: Path, bundle: Path) -> None:
 
 
 def _recipe(work: Path) -> dict[str, Any]:
-    recipe: dict[str, Any] = json.loads((work / "sounds" / RECIPE_FILE).read_text(encoding="utf-8"))
+    recipe: dict[str, Any] = json.loads((work / "sounds" / "data" / SYNTHESIS_RECIPE).read_text(encoding="utf-8"))
     return recipe
 
 

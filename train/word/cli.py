@@ -70,13 +70,13 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--seed {args.seed}; expected 0 to 4294967295")
     _check_bundle(args.bundle, overwrite=args.overwrite)
     from kwspot.train.speech.espeak import Synthesiser
-    from kwspot.train.speech.phrases import check_length, compose, transcribe, write_samples
+    from kwspot.train.speech.phrases import check_length, tidy_phrase, transcribe, write_samples
     from kwspot.train.speech.voices import voice_set
     from kwspot.train.word.plan import Plan, read_word_config
     from kwspot.train.word.sources import negative_sounds, recorded_utterances
 
     settings, tables = read_word_config(args.config)
-    phrases, synthesiser = tuple(map(compose, args.phrases)), Synthesiser()
+    phrases, synthesiser = tuple(map(tidy_phrase, args.phrases)), Synthesiser()
     spoken = transcribe(phrases, args.language, synthesiser)
     if args.recordings is not None:
         recorded_utterances(args.recordings, phrases)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, SYNTHESIS_RECIPE
 from kwspot.runtime.errors import DataFolderError
 from kwspot.train.data.negatives import vocabulary
 from kwspot.train.speech.espeak import Synthesiser
@@ -40,7 +40,6 @@ from kwspot.train.word.sources import (
     negative_sounds,
 )
 
-RECIPE_FILE = "sounds.json"
 NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
 
 # Whose sounds and rhythms differ from each other.
@@ -117,7 +116,7 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
         "confusable": dict(near),
     }
     text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
-    (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+    (data / SYNTHESIS_RECIPE).write_text(text, encoding="utf-8")
     return recipe
 
 

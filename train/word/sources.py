@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, SOUND_EXTENSIONS, speaker_of
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, PERSON_PREFIX, SOUND_EXTENSIONS, speaker_of
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sound_lists import is_below_name, utterances_of
 from kwspot.runtime.errors import DataFolderError, RecordingError
@@ -26,9 +26,6 @@ LEAST_SPEAKERS = 5
 
 CALIBRATION_PERCENT = 40
 """Of the speakers of negatives; the fewer hours there are to calibrate with, the less a threshold says."""
-
-OWN_PREFIX = "own-"
-"""Begins the name of a person's recording in the data folder; no voice of a program has it."""
 
 _READ_SPEECH = re.compile(r"(\d+)-\d+-\d+")
 
@@ -46,7 +43,7 @@ class RecordedUtterance:
     @property
     def file_speaker(self) -> str:
         """The speaker's name in the data folder."""
-        return OWN_PREFIX + _digest(self.speaker)[:12]
+        return PERSON_PREFIX + _digest(self.speaker)[:12]
 
 
 def recorded_utterances(folder: Path, phrases: Sequence[str]) -> list[RecordedUtterance]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.files import whole_file
+from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file
 from kwspot.train.config.toml_table import differences
 from kwspot.train.word.plan import Plan
 
-STATE_FILE, LOCK_FILE, SCRATCH = "state.json", "lock", "tmp"
+STATE_FILE, SCRATCH = "state.json", "tmp"
 _SCHEMA = "kwspot.word/2"
 # Another phrase is other work, which may still be wanted; whatever else changes is done again.
 _FIXED = ("phrases", "language")
@@ -73,20 +72,15 @@ def open_work(plan: Plan, work: Path) -> Iterator[WorkState]:
     Raises
     ------
     ConfigError
-        If the folder holds something else, work for other phrases, or is
-        being worked in.
+        If the folder holds something else, or work for other phrases.
+    KwspotError
+        If another process works in it.
     """
     begun = (work / STATE_FILE).is_file()
     if not begun and work.exists() and (not work.is_dir() or {path.name for path in work.iterdir()} - {LOCK_FILE}):
         raise ConfigError(f"{work} exists and was not made by this kwspot word; name a new folder with --work")
     work.mkdir(parents=True, exist_ok=True)
-    with (work / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{work} is being worked in by another kwspot word; wait for it, or name another --work"
-            ) from None
+    with hold_lock(work, "kwspot word"):
         steps: dict[str, StepRecord] = {}
         if (work / STATE_FILE).is_file():
             there = _read(work)
@@ -96,7 +90,7 @@ def open_work(plan: Plan, work: Path) -> Iterator[WorkState]:
                     f"{work} holds work for another phrase: {', '.join(changed)}; name another --work, or remove it"
                 )
             steps = there["steps"]
-        for path in [*work.glob(".*"), work / SCRATCH]:  # half-made, by one that was killed
+        for path in [*set(work.glob(".*")) - {work / LOCK_FILE}, work / SCRATCH]:  # half-made, by one that was killed
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         (work / SCRATCH).mkdir()
         state = WorkState(work, plan.to_dict(), steps)
