@@ -22,14 +22,14 @@ COMMANDS = {
     "bench": ("kwspot.benchmarks.cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen.cli", "detect words in files, on standard input or from a microphone"),
     "record": ("kwspot.runtime.record.cli", "record utterances of a word from the microphone"),
-    "devices": ("kwspot.runtime.board.devices_cli", "list the machine's microphones"),
+    "devices": ("kwspot.runtime.board.lists:list_devices", "list the machine's microphones"),
     "doctor": ("kwspot.runtime.board.doctor", "look for what is wrong with this machine"),
-    "bundles": ("kwspot.runtime.board.bundles_cli", "list the bundles that ship with the kit"),
+    "bundles": ("kwspot.runtime.board.lists:list_bundles", "list the bundles that ship with the kit"),
     "selftest": ("kwspot.runtime.board.selftest_cli", "does this board compute what the bundle says, and how fast"),
     "deploy": ("kwspot.export.deploy.cli", "write an archive with everything a Raspberry Pi needs"),
     "service": ("kwspot.runtime.board.service", "let systemd start listening with the machine and keep it alive"),
 }
-"""Subcommand → (module with ``main(argv) -> int``, one line of help)."""
+"""Subcommand → (module with ``main(argv) -> int``, or ``module:function``; one line of help)."""
 
 # The extra that brings a module which is not installed.
 EXTRA_OF = {
@@ -82,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(f"no command {args[0]!r}; {expected(args[0], COMMANDS)}: see kwspot --help")
 
     def command() -> int:
-        return int(importlib.import_module(COMMANDS[args[0]][0]).main(args[1:]))
+        module, _, function = COMMANDS[args[0]][0].partition(":")
+        return int(getattr(importlib.import_module(module), function or "main")(args[1:]))
 
     return guarded(command)
 

@@ -52,7 +52,7 @@ def test_how_a_command_ends(monkeypatch, capsys, error, status, says):
     def fail(argv):
         raise error
 
-    monkeypatch.setattr("kwspot.runtime.board.bundles_cli.main", fail)
+    monkeypatch.setattr("kwspot.runtime.board.lists.list_bundles", fail)
     assert cli.main(["bundles"]) == status
     said = capsys.readouterr()
     assert says in said.err
@@ -64,6 +64,6 @@ def test_our_own_bugs_are_tracebacks(monkeypatch):
     def fail(argv):
         raise ModuleNotFoundError("no", name="kwspot.nowhere")
 
-    monkeypatch.setattr("kwspot.runtime.board.bundles_cli.main", fail)
+    monkeypatch.setattr("kwspot.runtime.board.lists.list_bundles", fail)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["bundles"])

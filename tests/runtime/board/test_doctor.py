@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kwspot.runtime.board import doctor_checks
+from kwspot.runtime.board import doctor
 from kwspot.runtime.errors import DeviceError
 
 RATE_HZ = 16_000
@@ -19,8 +19,8 @@ def put(path: Path, text: str) -> None:
 
 
 def test_the_doctor_reads_a_board_that_is_not_well(tmp_path):
-    def found() -> dict[str, doctor_checks.Finding]:
-        return {finding.subject: finding for finding in doctor_checks.processor(root=tmp_path)}
+    def found() -> dict[str, doctor.Finding]:
+        return {finding.subject: finding for finding in doctor.processor(root=tmp_path)}
 
     assert found() == {}
     put(tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n")
@@ -45,11 +45,11 @@ def test_the_doctor_finds_rights_and_sound_server(tmp_path, monkeypatch):
     put(tmp_path / "run/user/1000/pulse/native", "")
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     environment = {"XDG_RUNTIME_DIR": "/run/user/1000"}
-    found = {finding.subject: finding for finding in doctor_checks.sound(root=tmp_path, environment=environment)}
+    found = {finding.subject: finding for finding in doctor.sound(root=tmp_path, environment=environment)}
     assert found["portaudio"].todo == "sudo apt install libportaudio2"
     assert found["sound card"].todo.startswith("sudo usermod -aG ")
     assert found["sound server"].seen == "PulseAudio in /run/user/1000"
-    alone = {finding.subject: finding for finding in doctor_checks.sound(root=tmp_path, environment={})}
+    alone = {finding.subject: finding for finding in doctor.sound(root=tmp_path, environment={})}
     assert "loginctl enable-linger" in alone["sound server"].todo
 
 
@@ -58,7 +58,7 @@ def test_the_doctor_runs_every_engine_that_is_installed():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     for engine in ("litert", "onnx"):
-        assert f"OK    engine {engine}: computes what " in done.stdout
+        assert f"OK    engine {engine}: passed: commands on {engine} uses " in done.stdout
     lines = done.stdout.splitlines()
     assert all(line.startswith(("OK    ", "LOOK  ")) for line in lines[: len(lines) - done.returncode])
     assert ("LOOK" in done.stdout) == (done.returncode == 1)
