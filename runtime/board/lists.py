@@ -13,8 +13,8 @@ def list_bundles(argv: Sequence[str]) -> int:
     argparse.ArgumentParser(prog="kwspot bundles", description="List the bundles that ship with the kit.").parse_args(
         argv
     )
-    from kwspot.runtime.model.bundle import load_bundle, shipped_bundles
     from kwspot.runtime.false_accept_rate import evidence_line
+    from kwspot.runtime.model.bundle import load_bundle, shipped_bundles
 
     names = shipped_bundles()
     if not names:
