@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.errors import ConfigError, expected_one_of
 
 SUBCOMMANDS = {
     "accuracy": ("kwspot.benchmarks.accuracy.cli", "what each form of the model gets right on the same clips"),
@@ -33,7 +33,5 @@ def main(argv: Sequence[str]) -> int:
         print(_usage())
         return 0 if argv else 2
     if argv[0] not in SUBCOMMANDS:
-        raise ConfigError(
-            f"no benchmark {argv[0]!r}; expected one of {', '.join(SUBCOMMANDS)}: see kwspot bench --help"
-        )
+        raise ConfigError(f"no benchmark {argv[0]!r}; {expected_one_of(argv[0], SUBCOMMANDS)}: see kwspot bench --help")
     return int(importlib.import_module(SUBCOMMANDS[argv[0]][0]).main(argv[1:]))

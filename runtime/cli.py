@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from kwspot.runtime.errors import expected_one_of
 from kwspot.runtime.standard_streams import repair, say
 
 COMMANDS = {
@@ -79,26 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kwspot {version('kwspot')}")
         return EXIT_DONE
     if args[0] not in COMMANDS:
-        return _say(f"no command {args[0]!r}; {expected(args[0], COMMANDS)}: see kwspot --help")
+        return _say(f"no command {args[0]!r}; {expected_one_of(args[0], COMMANDS)}: see kwspot --help")
 
     def command() -> int:
         module, _, function = COMMANDS[args[0]][0].partition(":")
         return int(getattr(importlib.import_module(module), function or "main")(args[1:]))
 
     return guarded(command)
-
-
-def expected(typed: str, known: Iterable[str]) -> str:
-    """Return what was meant, if one of `known` is near, or else all of them.
-
-    >>> expected("listn", ["listen", "train"])
-    'did you mean listen?'
-    >>> expected("xyz", ["listen", "train"])
-    'expected one of listen, train'
-    """
-    known = list(known)
-    near = difflib.get_close_matches(typed, known, 1)
-    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
 
 
 def guarded(command: Callable[[], int]) -> int:

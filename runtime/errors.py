@@ -20,6 +20,10 @@
 Every message is one line: what happened, what was expected, what to do.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class KwspotError(Exception):
     """A mistake that the user can mend; its message is one line."""
@@ -83,3 +87,18 @@ class DeployError(KwspotError):
 
 class DeviceError(KwspotError):
     """A microphone that is missing or cannot be opened as asked."""
+
+
+def expected_one_of(typed: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a name that is not known: the one that was meant, or all there are.
+
+    >>> expected_one_of("listn", ["listen", "train"])
+    'did you mean listen?'
+    >>> expected_one_of("xyz", ["listen", "train"])
+    'expected one of listen, train'
+    """
+    import difflib
+
+    known = list(known)
+    near = difflib.get_close_matches(typed, known, 1)
+    return f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"

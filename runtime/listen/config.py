@@ -7,11 +7,10 @@ is checked by what the option takes. The command line goes before the file.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 from collections.abc import Sequence
 
-from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.errors import ConfigError, expected_one_of
 from kwspot.runtime.toml_file import read_toml
 
 NOT_IN_A_FILE = ("help", "config")
@@ -83,9 +82,7 @@ def _read(parser: argparse.ArgumentParser, path: str) -> dict[str, object]:
     settings = {}
     for key, value in content.items():
         if key not in actions:
-            near = difflib.get_close_matches(key, actions, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(sorted(actions))}"
-            raise ConfigError(f"{path}: unknown key {key[:80]!r}; {hint}")
+            raise ConfigError(f"{path}: unknown key {key[:80]!r}; {expected_one_of(key, sorted(actions))}")
         dest = actions[key].dest
         settings[dest] = _value(actions[key], value, f"{path}: {key}")
         if dest in PATHS:

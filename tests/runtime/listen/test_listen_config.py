@@ -61,7 +61,7 @@ def test_the_command_line_goes_before_the_file(tmp_path):
     ("text", "told"),
     [
         ("treshold = {low = 0.5}", "unknown key 'treshold'; did you mean threshold?"),
-        ("xyzzy = 1", "expected some of bundle, "),
+        ("xyzzy = 1", "expected one of bundle, "),
         ("help = true", "unknown key 'help'"),
         ("config = 'a'", "unknown key 'config'"),
         ("stdin = 'yes'", "expected true or false"),
