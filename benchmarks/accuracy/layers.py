@@ -60,7 +60,9 @@ class TracedModel:
 
     def session(self) -> StreamSession:
         """The model of a stream; its states are remembered as each step was given them."""
-        return _TracedSession(self, TfliteSession(self._interpreter, self._input_indices, self._output_indices))
+        return _TracedSession(
+            self, TfliteSession(self._interpreter, self._interpreter.invoke, self._input_indices, self._output_indices)
+        )
 
     def remember_states(self, states: Sequence[Tensor]) -> None:
         """What the next step starts from; after it the engine's own memory holds what it leads to."""

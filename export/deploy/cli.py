@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kwspot.export.deploy.boards import AUTO, BOARDS, choose
-from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.errors import ConfigError, DeployError
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -46,9 +46,13 @@ def main(argv: Sequence[str]) -> int:
     boards = choose(args.target)
     from kwspot.export.deploy.archive import scratch_archive, write_archive
     from kwspot.export.deploy.ssh import RemoteBoard
+    from kwspot.runtime.board.engine_trial import try_bundle
     from kwspot.runtime.model.bundle import load_bundle
+    from kwspot.runtime.model.engines import installed_engines
 
     bundle = load_bundle(args.bundle)
+    if installed_engines() and (wrong := try_bundle(bundle.path)):
+        raise DeployError(f"{bundle.path} computes something else than it says here ({wrong}); run kwspot selftest")
     if args.ssh is None:
         if args.offline and len(boards) > 1:
             raise ConfigError(f"--offline takes the wheels of one board along: say --target {' or '.join(BOARDS)}")

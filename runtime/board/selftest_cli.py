@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     if args.hops < FEWEST_HOPS:
         raise ConfigError(f"--hops {args.hops}; expected {FEWEST_HOPS} or more")
+    from kwspot.runtime.board.engine_trial import try_bundle
     from kwspot.runtime.board.selftest import run_checks
     from kwspot.runtime.board.selftest_speed import measure
     from kwspot.runtime.board.state import peak_rss_mb, temperature_c, throttling
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.model.engines import open_engine
 
     bundle = load_bundle(args.bundle)
+    try_bundle(bundle.path, args.engine)  # what it finds is told below; here it may only end a process
     checks = run_checks(bundle, open_engine(bundle, args.engine))
     for check in checks:
         print(f"{check.name:12}{'ok  ' if check.passed else 'FAIL'}  {check.seen}", flush=True)

@@ -107,6 +107,12 @@ def reinstall(engine: str) -> str:
     return f"install it again, pip install --force-reinstall 'kwspot[{engine}]', or use another"
 
 
+def model_fault(engine: str, verb: str, file: str, error: Exception) -> EngineError:
+    """Return the error of a model that an engine cannot load or run, in one line."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    return EngineError(f"{engine} cannot {verb} {file}: {told[:300]}; export the bundle again")
+
+
 def import_library(engine: str, module: str) -> ModuleType:
     """Import a module of an engine's library; an :class:`EngineError` says why it is of no use here."""
     try:

@@ -58,7 +58,7 @@ def read_npz(content: bytes, expected: Mapping[str, ArraySpec], named: str) -> d
             members = archive.infolist()
             found = sorted(member.filename for member in members)
             if found != sorted(f"{name}.npy" for name in expected):
-                raise BundleDamagedError(_told(named, f"holds {', '.join(found)[:200]}", ", ".join(expected)))
+                raise BundleDamagedError(_told(named, f"holds {', '.join(found)!a:.200}", ", ".join(expected)))
             size = sum(member.file_size for member in members)
             if size > MOST_ARRAY_BYTES:
                 raise BundleDamagedError(_told(named, f"unpacks to {size:,} bytes", f"at most {MOST_ARRAY_BYTES:,}"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.errors import BundleDamagedError, EngineError
-from kwspot.runtime.model.engines import StreamSession, Tensor, import_library
+from kwspot.runtime.model.engines import StreamSession, Tensor, import_library, model_fault
 from kwspot.runtime.model.manifest import ModelFile, TensorInfo
 
 
@@ -38,8 +38,11 @@ class OnnxEngine:
     def __init__(self, model: bytes, expected: ModelFile) -> None:
         try:
             self._session = self.open_session(model)
+        except EngineError:
+            raise  # it is the engine that cannot be loaded
         except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise EngineError(f"onnx cannot load {expected.file}: {error}; export the bundle again") from error
+            raise model_fault(self.name, "load", expected.file, error) from error
+        self._file = expected.file
         self.inputs, self.outputs = expected.inputs, expected.outputs
         # The graph does not carry the scales of its inputs and outputs; the manifest does.
         found = [(t.name, tuple(t.shape), t.type) for t in (*self._session.get_inputs(), *self._session.get_outputs())]
@@ -53,29 +56,35 @@ class OnnxEngine:
         self._output_names = [tensor.name for tensor in self.outputs]
 
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return list(self._session.run(self._output_names, dict(zip(self._input_names, tensors, strict=True))))
+        try:
+            return list(self._session.run(self._output_names, dict(zip(self._input_names, tensors, strict=True))))
+        except Exception as error:
+            raise model_fault(self.name, "run", self._file, error) from error
 
     def session(self) -> StreamSession:
-        return OnnxSession(self._session, self.inputs, self.outputs)
+        try:
+            return OnnxSession(self._session, self._file, self.inputs, self.outputs)
+        except Exception as error:
+            raise model_fault(self.name, "run", self._file, error) from error
 
 
 class OnnxSession:
     """Two sets of state buffers in an onnxruntime session: what one step writes the next one reads, without a copy."""
 
-    def __init__(self, session: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
-        self._session = session
+    def __init__(self, session: Any, file: str, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
+        self._session, self._file = session, file
         self.frames: Tensor = np.zeros(inputs[0].shape, inputs[0].dtype)
         self.scores: Tensor = np.zeros(outputs[0].shape, outputs[0].dtype)
-        # Twins [set][state], as the model writes them; their last rows are what it reads.
-        twins = [[np.zeros(paired.shape, paired.dtype) for paired in outputs[1:]] for _ in range(2)]
+        # Pairs [set][state], as the model writes them; their last rows are what it reads.
+        pairs = [[np.zeros(paired.shape, paired.dtype) for paired in outputs[1:]] for _ in range(2)]
         self._states = [
-            [paired[:, -state.shape[1] :] for paired, state in zip(side, inputs[1:], strict=True)] for side in twins
+            [paired[:, -state.shape[1] :] for paired, state in zip(side, inputs[1:], strict=True)] for side in pairs
         ]
         self._bindings = [
-            self._bind(inputs, [self.frames, *self._states[side]], outputs, [self.scores, *twins[1 - side]])
+            self._bind(inputs, [self.frames, *self._states[side]], outputs, [self.scores, *pairs[1 - side]])
             for side in range(2)
         ]
-        self._twins = twins
+        self._pairs = pairs  # the bindings hold addresses alone
         self._side = 0
 
     def _bind(
@@ -97,7 +106,10 @@ class OnnxSession:
     def step(self) -> None:
         side = self._side
         self._side = 1 - side
-        self._session.run_with_iobinding(self._bindings[side])
+        try:
+            self._session.run_with_iobinding(self._bindings[side])
+        except Exception as error:
+            raise model_fault(OnnxEngine.name, "run", self._file, error) from error
 
     def states(self) -> list[Tensor]:
         return [state.copy() for state in self._states[self._side]]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from kwspot.runtime.errors import BundleDamagedError, EngineError
-from kwspot.runtime.model.engines import StreamSession, Tensor, import_library
+from kwspot.runtime.model.engines import StreamSession, Tensor, import_library, model_fault
 from kwspot.runtime.model.manifest import ModelFile, TensorInfo
 from kwspot.runtime.standard_streams import without_native_chatter
+
+INTERPRETER_ERRORS = (RuntimeError, ValueError, SystemError, TypeError, KeyError, IndexError, OverflowError)
+"""What the interpreter raises about a model that is not sound."""
 
 
 class _TfliteInterpreter:
@@ -27,10 +30,12 @@ class _TfliteInterpreter:
             with without_native_chatter():
                 self._interpreter = library.Interpreter(model_content=model, num_threads=1)
                 self._interpreter.allocate_tensors()
-        except (RuntimeError, ValueError, SystemError) as error:
-            raise EngineError(f"{self.name} cannot load {expected.file}: {error}; export the bundle again") from error
-        inputs, self._input_indices = self._match(self._interpreter.get_input_details(), expected.inputs, expected)
-        outputs, self._output_indices = self._match(self._interpreter.get_output_details(), expected.outputs, expected)
+            given, made = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+            inputs, self._input_indices = self._match(given, expected.inputs, expected)
+            outputs, self._output_indices = self._match(made, expected.outputs, expected)
+        except INTERPRETER_ERRORS as error:
+            raise model_fault(self.name, "load", expected.file, error) from error
+        self._file = expected.file
         self.inputs, self.outputs = inputs, outputs
 
     @classmethod
@@ -52,13 +57,25 @@ class _TfliteInterpreter:
         return expected, [found[info.name][1] for info in expected]
 
     def infer(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        for index, tensor in zip(self._input_indices, tensors, strict=True):
-            self._interpreter.set_tensor(index, tensor)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._output_indices]
+        try:
+            for index, tensor in zip(self._input_indices, tensors, strict=True):
+                self._interpreter.set_tensor(index, tensor)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index) for index in self._output_indices]
+        except INTERPRETER_ERRORS as error:
+            raise model_fault(self.name, "run", self._file, error) from error
 
     def session(self) -> StreamSession:
-        return TfliteSession(self._interpreter, self._input_indices, self._output_indices)
+        def invoke() -> None:
+            try:
+                self._interpreter.invoke()
+            except INTERPRETER_ERRORS as error:
+                raise model_fault(self.name, "run", self._file, error) from error
+
+        try:
+            return TfliteSession(self._interpreter, invoke, self._input_indices, self._output_indices)
+        except INTERPRETER_ERRORS as error:
+            raise model_fault(self.name, "run", self._file, error) from error
 
 
 def tensor_info(details: dict[str, Any]) -> TensorInfo:
@@ -107,9 +124,15 @@ class TfliteSession:
     for: its inputs and outputs do not share memory.
     """
 
-    def __init__(self, interpreter: Any, input_indices: Sequence[int], output_indices: Sequence[int]) -> None:
+    def __init__(
+        self,
+        interpreter: Any,
+        invoke: Callable[[], None],
+        input_indices: Sequence[int],
+        output_indices: Sequence[int],
+    ) -> None:
         self._interpreter = interpreter  # it owns the memory
-        self._invoke = interpreter.invoke
+        self._invoke = invoke
         inputs = [_memory_of(interpreter, index) for index in input_indices]
         outputs = [_memory_of(interpreter, index) for index in output_indices]
         self.frames, self.scores = inputs[0], outputs[0]

@@ -275,7 +275,7 @@ def test_two_arrays_of_one_name() -> None:
     buffer = io.BytesIO(packed(a=GOOD))
     with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("a.npy", b"")
-    with pytest.raises(BundleDamagedError, match=r"holds a\.npy, a\.npy; expected a"):
+    with pytest.raises(BundleDamagedError, match=r"holds 'a\.npy, a\.npy'; expected a"):
         read_npz(buffer.getvalue(), ONE, "x")
 
 
