@@ -1,8 +1,9 @@
-"""``kwspot service install|status|uninstall``: listening that begins with the machine and comes back by itself."""
+"""``kwspot service install|status|uninstall``: a systemd unit that starts listening when the machine boots."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ from kwspot.runtime.errors import ConfigError
 NAME = "kwspot.service"
 BOOTED = Path("/run/systemd/system")
 """There is a service manager if systemd has made this folder: sd_booted(3)."""
+HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("/var/tmp"))
+"""What the unit's ProtectHome and PrivateTmp take from the service."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``kwspot service``."""
+    """Run ``kwspot service``."""
     args = _parser().parse_args(argv)
     path = unit_path(system=args.system)
     if args.command == "install":
@@ -60,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def unit_path(*, system: bool) -> Path:
-    """Where the unit belongs: systemd.unit(5)."""
+    """Return where the unit belongs: systemd.unit(5)."""
     if system:
         return Path("/etc/systemd/system") / NAME
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -70,20 +73,25 @@ def unit_path(*, system: bool) -> Path:
 def _install(config: Path, path: Path, *, system: bool, only_print: bool) -> int:
     from kwspot.runtime.board.service_unit import unit
     from kwspot.runtime.files import whole_file
-    from kwspot.runtime.listen.cli import check_config
 
     config = config.absolute()
-    check_config(str(config))
+    # As a service whose user cannot read the file gets it: its passwords are for root alone.
+    credential = system and config.exists() and _unreadable_part(config) is not None
+    bundle = _check_settings(config, relative=not credential)
     python = Path(sys.executable).absolute()  # not resolved: a virtual environment is known by its link
-    text = unit(python, config, system=system)
+    text = unit(python, config, system=system, credential=credential)
     if only_print:
         print(text, end="")
         return 0
     if system:
         if os.geteuid() != 0:
             raise ConfigError(f"{path} can be written by root alone; expected: sudo kwspot service install --system …")
-        for file in (python, config):
-            _readable_by_all(file)
+        for file in (python, bundle):
+            if (part := _unreadable_part(file)) is not None:
+                raise ConfigError(
+                    f"{file} cannot be reached by the service, because of {part}; expected it where all may read: "
+                    "install kwspot in /opt/kwspot and keep its bundle in /etc, or leave out --system"
+                )
     with whole_file(path) as beside:
         beside.write_text(text)
     print(f"kwspot: {path} is written", file=sys.stderr)
@@ -102,16 +110,35 @@ def _install(config: Path, path: Path, *, system: bool, only_print: bool) -> int
     return 0
 
 
-def _readable_by_all(file: Path) -> None:
-    """The service's user is nobody in particular: it must be able to reach what it runs and reads."""
-    for path in (file.resolve(), *file.resolve().parents):
-        mode = path.stat().st_mode
-        needed = stat.S_IXOTH if path.is_dir() else stat.S_IROTH
-        if not mode & needed or path in (Path("/home"), Path("/root")):
+def _check_settings(config: Path, *, relative: bool) -> Path:
+    """Read what the service is going to read, from the folder it runs in; return its bundle's ``bundle.json``."""
+    from kwspot.runtime.listen.cli import check_config
+    from kwspot.runtime.model.bundle import load_bundle
+    from kwspot.runtime.sinks.mqtt_url import mqtt_address
+    from kwspot.runtime.sinks.web_server import web_address
+    from kwspot.runtime.wyoming.server import wyoming_address
+
+    args = check_config(str(config))
+    with contextlib.chdir(config.parent):
+        bundle = load_bundle(args.bundle)
+        for text, read in ((args.mqtt, mqtt_address), (args.web, web_address), (args.wyoming, wyoming_address)):
+            if text:
+                read(text)
+        if not relative and (config.parent / args.bundle).exists() and not Path(args.bundle).is_absolute():
             raise ConfigError(
-                f"{file} cannot be reached by the service, because of {path}; expected it where all may read: install "
-                "kwspot in /opt/kwspot and keep its settings in /etc, or leave out --system"
+                f"{config}: bundle = {args.bundle!r} is found from the folder of this file, which the service may not "
+                f"see; expected the whole path: {bundle.path.absolute()}"
             )
+        return bundle.path.absolute() / "bundle.json"
+
+
+def _unreadable_part(file: Path) -> Path | None:
+    """Return what keeps the service from a file: its user is nobody in particular; None where nothing does."""
+    for path in (file.resolve(), *file.resolve().parents):
+        needed = stat.S_IXOTH if path.is_dir() else stat.S_IROTH
+        if not path.stat().st_mode & needed or path in HIDDEN:
+            return path
+    return None
 
 
 def _systemctl(*arguments: str, system: bool) -> int:

@@ -6,8 +6,14 @@ file system is read-only but for its own state, and it gains no privileges.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.names import find_text_fault
+
+CREDENTIAL = "kwspot.toml"
+"""Name under which systemd hands the settings to a service that may not read them itself."""
 WATCHDOG_S = 20
 RESTART_S = 1
 MEMORY_MAX = "256M"
@@ -26,7 +32,7 @@ NotifyAccess=main
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory={folder}
-Restart=always
+{credential}Restart=always
 RestartSec={restart_s}
 WatchdogSec={watchdog_s}
 # A process that hangs need not be asked for a core dump.
@@ -81,8 +87,8 @@ DeviceAllow=char-alsa rw
 )
 
 
-def unit(python: Path, config: Path, *, system: bool) -> str:
-    """The text of the unit.
+def unit(python: Path, config: Path, *, system: bool, credential: bool = False) -> str:
+    """Return the text of the unit.
 
     Parameters
     ----------
@@ -93,11 +99,22 @@ def unit(python: Path, config: Path, *, system: bool) -> str:
     system
         Whether it is for the machine, as a user that exists only while it runs,
         or for the manager of the user who installs it.
+    credential
+        Whether systemd hands the file to the service: then root alone needs to be
+        able to read it, and the working folder is the service's own.
+
+    Raises
+    ------
+    ConfigError
+        If a path cannot stand in a unit.
     """
-    command = [str(python), "-m", "kwspot.runtime.cli", "listen", "--config", str(config)]
+    command = [str(python), "-m", "kwspot.runtime.cli", "listen", "--config"]
+    words = [_quote(part) for part in command]
+    words.append(f"%d/{CREDENTIAL}" if credential else _quote(str(config)))
     return _UNIT.format(
-        command=" ".join(_quoted(part) for part in command),
-        folder=str(config.parent).replace("%", "%%"),
+        command=" ".join(words),
+        folder="%S/kwspot" if credential else _one_line(config.parent),
+        credential=f"LoadCredential={CREDENTIAL}:{_one_line(config)}\n" if credential else "",
         restart_s=RESTART_S,
         watchdog_s=WATCHDOG_S,
         memory_max=MEMORY_MAX,
@@ -106,7 +123,21 @@ def unit(python: Path, config: Path, *, system: bool) -> str:
     )
 
 
-def _quoted(part: str) -> str:
-    """As systemd.syntax(7) wants it: no expansion, one argument."""
-    escaped = part.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if escaped != part or " " in part else part
+def _one_line(path: Path) -> str:
+    """Return a path as the rest of a line: nothing is expanded in it, and the line ends with it."""
+    text = str(path)
+    fault = find_text_fault(text)
+    if fault is None and (text.strip() != text or text.endswith("\\")):
+        fault = "it begins or ends with a blank, or ends with a backslash"
+    if fault:
+        raise ConfigError(f"{text!a} cannot stand in a systemd unit: {fault}; expected another path")
+    return text.replace("%", "%%")
+
+
+def _quote(part: str) -> str:
+    """Return one argument as systemd.syntax(7) wants it, without expansion."""
+    text = _one_line(Path(part)) if part.startswith("/") else part
+    if re.fullmatch(r"[A-Za-z0-9_./:=@+-]+", text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{escaped}"'

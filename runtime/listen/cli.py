@@ -103,6 +103,6 @@ def main(argv: Sequence[str]) -> int:
         return listen_until_stopped(args, lambda: read_arguments(argv), stop)
 
 
-def check_config(path: str) -> None:
-    """Read a file for ``--config``; a :class:`ConfigError` says what is wrong with it."""
-    read_arguments(["--config", path])
+def check_config(path: str) -> argparse.Namespace:
+    """Read a file for ``--config`` and return what it says; a :class:`ConfigError` says what is wrong with it."""
+    return read_arguments(["--config", path])

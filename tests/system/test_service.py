@@ -13,7 +13,7 @@ import pytest
 
 from kwspot.runtime.board import service as service_cli
 from kwspot.runtime.board.service_unit import unit
-from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.errors import BundleError, ConfigError
 
 MOST_EXPOSED = 2.0
 
@@ -72,9 +72,87 @@ def test_install_writes_a_unit_that_runs_this_kit_with_that_file(config, home, c
 
 
 def test_print_changes_nothing(config, home, capsys):
-    assert service_cli.main(["install", "--config", str(config), "--system", "--print"]) == 0
-    assert capsys.readouterr().out == unit(Path(sys.executable), config, system=True)
+    assert service_cli.main(["install", "--config", str(config), "--print"]) == 0
+    assert capsys.readouterr().out == unit(Path(sys.executable), config, system=False)
     assert not home.exists()
+
+
+def test_a_file_with_a_password_is_handed_over_by_systemd(config, home, capsys, tmp_path):
+    config.write_text('mqtt = "mqtt://ann:secret@broker.local"\n')
+    config.chmod(0o600)
+    assert service_cli.main(["install", "--config", str(config), "--system", "--print"]) == 0
+    text = capsys.readouterr().out
+    quoted = str(config).replace("%", "%%")
+    assert f"\nLoadCredential=kwspot.toml:{quoted}\n" in text
+    assert f"\nExecStart={sys.executable} -m kwspot.runtime.cli listen --config %d/kwspot.toml\n" in text
+    assert "\nWorkingDirectory=%S/kwspot\n" in text
+    assert "secret" not in text
+    path = tmp_path / "kwspot.service"
+    path.write_text(text)
+    done = analyze("verify", str(path), tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    # A file that all may read, where the service sees it, can be read again at a reload.
+    shown = unit(Path(sys.executable), Path("/etc/kwspot.toml"), system=True)
+    assert "LoadCredential" not in shown
+    assert "--config /etc/kwspot.toml" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *(
+            (name, options)
+            for name in ("a\nExecStartPre=x", "a\r", "a\x7f", "a\udcff", "a\u2028b")
+            for options in ([], ["--system"])
+        ),
+        ("a\\", []),  # as the end of a line
+        ("a ", []),
+    ],
+)
+def test_a_path_that_would_be_lines_of_its_own_is_refused(tmp_path, home, name, options, capsys):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "kwspot.toml").write_text("")
+    with pytest.raises(ConfigError, match="cannot stand in a systemd unit"):
+        service_cli.main(["install", "--config", str(folder / "kwspot.toml"), "--print", *options])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["a'b", 'a"b', "a;b", "a$HOME", "a b", "ä", "%d", "a\\b", "#a"])
+def test_odd_paths_stand_in_the_unit_as_they_are(tmp_path, home, name, capsys):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "kwspot.toml").write_text("")
+    assert service_cli.main(["install", "--config", str(folder / "kwspot.toml"), "--print"]) == 0
+    path = tmp_path / "kwspot.service"
+    path.write_text(capsys.readouterr().out)
+    done = analyze("--user", "verify", str(path), tmp_path=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ('bundle = "nosuch.kws"', BundleError, "nosuch.kws is no bundle"),
+        ('mqtt = "mqtt://a..b"', ConfigError, "neither a host name"),
+        ('web = "127.0.0.1:x"', ConfigError, "no number"),
+        ('wyoming = "udp://x"', ConfigError, "tcp://HOST:PORT"),
+    ],
+)
+def test_settings_that_could_never_run_are_told(config, home, capsys, settings, error, told):
+    config.write_text(settings)
+    with pytest.raises(error, match=told):
+        service_cli.main(["install", "--config", str(config), "--print"])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bundle_is_found_from_the_folder_of_the_file(config, home, tiny_bundle, capsys):
+    shutil.copytree(tiny_bundle.path, config.parent / "mine.kws")
+    config.write_text('bundle = "mine.kws"')
+    assert service_cli.main(["install", "--config", str(config), "--print"]) == 0
+    config.chmod(0o600)
+    with pytest.raises(ConfigError, match="expected the whole path"):
+        service_cli.main(["install", "--config", str(config), "--print", "--system"])
 
 
 def test_a_file_that_listen_would_refuse_is_refused(config, home):
@@ -90,12 +168,15 @@ def test_what_is_not_installed_is_told(home, command):
         service_cli.main([command])
 
 
-def test_a_system_service_that_could_not_reach_its_file_is_refused(config, monkeypatch):
-    config.chmod(0o600)
-    with pytest.raises(ConfigError, match="cannot be reached by the service"):
-        service_cli._readable_by_all(config)
+def test_a_system_service_that_could_not_reach_its_bundle_is_refused(config, tiny_bundle, monkeypatch):
+    config.write_text(f'bundle = "{tiny_bundle.path}"')
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match="sudo kwspot service install"):
+        service_cli.main(["install", "--system", "--config", str(config)])
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sys, "executable", "/bin/sh")
+    monkeypatch.setattr(service_cli, "HIDDEN", (tiny_bundle.path.resolve(),))
+    with pytest.raises(ConfigError, match="cannot be reached by the service, because of"):
         service_cli.main(["install", "--system", "--config", str(config)])
 
 
