@@ -30,7 +30,7 @@ FOLDERS = {
         "wyoming": ("features", "audio", "model", "detect", "sinks"),
         "listen": ("features", "audio", "model", "detect", "sinks", "wyoming"),
         "record": ("features", "audio", "listen"),
-        "board": ("features", "audio", "model", "detect", "listen"),
+        "board": ("features", "audio", "model", "detect", "sinks", "wyoming", "listen"),
     },
     "train": {
         "config": (),
