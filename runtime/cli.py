@@ -16,7 +16,7 @@ COMMANDS = {
     "train": ("kwspot.train.cli", "train a model on a folder of recordings"),
     "compare": ("kwspot.train.fit.compare", "show several training runs side by side"),
     "export": ("kwspot.export.cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
-    "verifier": ("kwspot.train.word.verifier_cli", "let a bundle look again at what it suspects"),
+    "verifier": ("kwspot.train.word.verifier_cli", "teach a bundle a second stage that checks what it suspects"),
     "word": ("kwspot.train.word.cli", "make a bundle that hears phrases of your own"),
     "calibrate": ("kwspot.export.calibrate.cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.cli", "measure accuracy and latency of a bundle"),

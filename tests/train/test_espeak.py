@@ -179,7 +179,9 @@ def test_a_folder_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (("yes", "..."), [], "'...' cannot be the name"),
         (("yes", "!?"), [], "'!?' cannot be the name"),
-        (("yes", "; ;"), [], "'; ;' gives no sound"),
+        (("yes", "; ;"), [], "'; ;' has no letters to speak"),
+        (("yes", "你好"), [], "Chinese"),
+        (("yes", "robot 🤖"), [], "has the sign '🤖'"),
         (("a/b",), [], "'a/b' cannot be the name"),
         (("_silence_",), [], "'_silence_' cannot be the name"),
         (("yes", "yes"), [], "named twice"),

@@ -43,8 +43,7 @@ from kwspot.runtime.model.engines import open_engine
 from kwspot.runtime.model.verifier import Verifier, open_verifier
 from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
-from kwspot.train.word.look_budget import trigger_score_for
-from kwspot.train.word.verifier import EMBEDDING, add_verifier, train_verifier
+from kwspot.train.word.verifier import EMBEDDING, add_verifier, choose_trigger_score, train_verifier
 
 layers = keras.layers
 LOOKED_AT = 2  # embeddings
@@ -412,7 +411,7 @@ def test_the_trigger_score_keeps_the_looks_within_their_budget(
     most_per_hour: float, stream_bundle: Bundle, weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     sounds = [write_wav(tmp_path / f"{seconds}.wav", spoken(seconds)) for seconds in (3, 5, 9)]
-    trigger_score = trigger_score_for(stream_bundle, sounds, 0.01, most_per_hour)
+    trigger_score = choose_trigger_score(stream_bundle, sounds, 0.01, most_per_hour)
 
     @functools.cache
     def looks_per_hour(trigger_score: float) -> float:

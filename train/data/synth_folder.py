@@ -1,4 +1,4 @@
-"""A data folder of synthetic words: what `kwspot data synth` writes."""
+"""Write a data folder of synthesised words: ``kwspot data synth``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kwspot.runtime.files import whole_folder
 from kwspot.runtime.names import check_word
 from kwspot.train.data.noise import coloured_noise
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, EspeakVoice, Synthesiser, espeak_voices
+from kwspot.train.speech.phrases import check_writing
 
 LEAST_VOICES = 3
 """One for each part; of ten voices one is for validation and one for the test."""
@@ -36,7 +37,7 @@ def write_synthetic_folder(
     """Speak each word `clips_per_word` times, by turns with each voice, and write the data folder.
 
     A clip is one second at 16 kHz (longer where the word is), the word anywhere
-    in it, its peak between -30 and -3 dBFS. Every take has its own rate and
+    in it, its peak between -30 and -3 dBFS. Every utterance has its own rate and
     pitch, near the voice's own. The lists give one voice of ten to validation
     and one to the test. The same arguments give the same bytes.
 
@@ -57,21 +58,21 @@ def write_synthetic_folder(
         )
     _check_target(target, overwrite=overwrite)
     synthesiser = Synthesiser()
-    speakers = espeak_voices(seed, voice_count)
+    voices = espeak_voices(seed, voice_count)
     with whole_folder(target, overwrite=overwrite) as folder:
         for word_index, word in enumerate(words):
             (folder / word).mkdir()
             for k in range(clips_per_word):
                 rng = np.random.default_rng([seed, 2, word_index, k])
-                utterance, speaker = divmod(k, voice_count)
-                sound = _placed(synthesiser.speak(word, _another_utterance(speakers[speaker], rng)), rng)
-                write_wav(folder / word / f"{speakers[speaker].name}_nohash_{utterance}.wav", sound, SYNTH_RATE_HZ)
+                utterance, voice = divmod(k, voice_count)
+                sound = _placed(synthesiser.speak(word, _vary(voices[voice], rng)), rng)
+                write_wav(folder / word / f"{voices[voice].name}_nohash_{utterance}.wav", sound, SYNTH_RATE_HZ)
         (folder / NOISE_FOLDER).mkdir()
         for index, (name, exponent) in enumerate(_NOISES.items()):
             noise = coloured_noise(_NOISE_S * SYNTH_RATE_HZ, exponent, np.random.default_rng([seed, 3, index]))
             write_wav(folder / NOISE_FOLDER / f"{name}.wav", noise, SYNTH_RATE_HZ)
         for list_name, remainder in (("validation_list.txt", 0), ("testing_list.txt", 1)):
-            chosen = [voice.name for voice in speakers[remainder::10]]
+            chosen = [each.name for each in voices[remainder::10]]
             paths = sorted(path for name in chosen for path in folder.glob(f"*/{name}_nohash_*.wav"))
             lines = [path.relative_to(folder).as_posix() for path in paths]
             (folder / list_name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -88,7 +89,7 @@ def write_synthetic_folder(
         )
 
 
-def _another_utterance(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:
+def _vary(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:
     return dataclasses.replace(
         voice,
         rate_wpm=round(voice.rate_wpm * rng.uniform(0.9, 1.1)),
@@ -97,7 +98,7 @@ def _another_utterance(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVo
 
 
 def _placed(word: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-    """The word at a random level and place within a second, int16 (max(n, 16000),)."""
+    """Put the word at a random level and place within a second, int16 (max(n, 16000),)."""
     peak = 10 ** (rng.uniform(_QUIETEST_DBFS, _LOUDEST_DBFS) / 20)
     spare = max(0, SYNTH_RATE_HZ - len(word))
     before = int(rng.integers(0, spare + 1))
@@ -108,9 +109,10 @@ def _placed(word: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int
 def _check_words(words: Sequence[str]) -> None:
     for word in words:
         check_word(word)
+        check_writing(word, "en")
     twice = [word for word in words if words.count(word) > 1]
     if twice:
-        raise ConfigError(f"the word {twice[0]!r} is named twice; expected each word once: leave one out")
+        raise ConfigError(f"the word {twice[0]!r} is named twice; expected each word once: name it once")
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:

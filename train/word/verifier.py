@@ -1,8 +1,8 @@
-"""Teaches a bundle to look twice: two layers behind Google's speech embedding, for its phrases.
+"""Train a bundle's verifier, two layers behind Google's speech embedding, and choose when it is asked.
 
 The embedding itself is not trained; ``weights/speech-embedding.npz`` holds it (see
-:mod:`kwspot.runtime.model.embedding`). The examples are those of the bundle's own training, augmented alike, and what
-the rounds of mining found among them: just what the verifier will be asked about.
+:mod:`kwspot.runtime.model.embedding`). The examples are those of the bundle's own training, augmented alike, with the
+false accepts that were mined: just what the verifier will be asked about.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import dataclasses
 import functools
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, sha256_of
 from kwspot.runtime.model.edit import store
 from kwspot.runtime.model.embedding import DIMENSIONS, FIELD_SAMPLES, STEP_SAMPLES, SpeechEmbedding, samples_of
 from kwspot.runtime.model.golden import golden_verifier_scores
 from kwspot.runtime.model.manifest import VerifierInfo
 from kwspot.runtime.model.verifier import Verifier
+from kwspot.runtime.model.verifier_session import inferences_between_checks
 from kwspot.train.config.config import Config
 from kwspot.train.cores import CORES
 from kwspot.train.data.augment import augment
@@ -34,17 +36,17 @@ from kwspot.train.data.pipeline import fixed_samples, in_order
 EMBEDDING = Path(__file__).parents[1] / "weights/speech-embedding.npz"
 
 WEIGHT = 0.8
-"""Of the verifier in the geometric mean: what one stage takes for the word the other often does not, but the first has
-heard less."""
+"""Of the verifier in the geometric mean of both stages' scores: one stage often refuses what the other takes for the
+word, but the first has learnt from less."""
 ODDS = 5.0
-"""Trainings hear negatives five times as often as a word; of what triggers the verifier so much more is one."""
+"""A training has five times as many negatives as utterances of a word; of what triggers the verifier more are words."""
 PLACES = 6
-"""In the middle of the first stage's window, where it was shown the words; at its ends it sees half of one."""
+"""In the middle of the first stage's window, where it was shown the words; at the ends there is half of one."""
 
 _CHUNK = 64
 # 1.2 s: each embedding hears three quarters of a second by itself, and more of them learn how long programs pause.
 _MOST_EMBEDDINGS = 6
-# Looks are 80 ms apart while a word goes by, so it lies anywhere about the middle; in samples.
+# The verifier is asked every 80 ms while a word goes by, so the word lies anywhere about the middle; in samples.
 _ASIDE = 2_400
 _HEADS, _HIDDEN = 4, 32
 _DROPOUT = 0.3
@@ -52,18 +54,25 @@ _EPOCHS, _BATCH = 10, 256
 _LEARNING_RATE, _WEIGHT_DECAY = 2e-3, 1e-2
 _DRAW, _SOUND = 0x10, 0x11
 
+# To choose the trigger score.
+_MOST_SOUNDS = 1_500
+# Of what the first stage is half sure the verifier is asked, however often that is.
+_HIGHEST_TRIGGER = 0.5
+# Half a step of an int8 score.
+_JUST_ABOVE = 1 / 512
+
 Arrays = dict[str, NDArray[Any]]
 
 
 def train_verifier(data: Path, config: Config, passes: int) -> Arrays:
-    """The arrays of ``verifier.npz`` for the phrases of a data folder; says how it does on validation.
+    """Train the arrays of ``verifier.npz`` for the phrases of a data folder, and say how many of validation are right.
 
     Parameters
     ----------
     config
         Of the training that the bundle is from.
     passes
-        How often its examples of an epoch are drawn and augmented.
+        How often the examples of an epoch are drawn and augmented.
 
     Raises
     ------
@@ -74,12 +83,12 @@ def train_verifier(data: Path, config: Config, passes: int) -> Arrays:
         embedding = dict(held)
     embed = SpeechEmbedding(embedding)
     train, validation = load_clips(DataFolder(data), config)
-    examples, label_of = _drawn(train, config, embed, passes)
-    arrays = embedding | _heads(examples, label_of, len(train.labels), config.training.seed)
+    examples, label_of = _draw_embeddings(train, config, embed, passes)
+    arrays = embedding | _train_heads(examples, label_of, len(train.labels), config.training.seed)
     samples, truth = fixed_samples(validation, config.training.seed)
     verifier = Verifier(arrays, len(train.labels))
-    jobs = [functools.partial(verifier.score, _cut(row, verifier.samples, 0.0)) for row in samples]
-    right = sum(said.argmax() == label for said, label in zip(in_order(jobs, CORES), truth, strict=True))
+    jobs = [functools.partial(verifier.score, _cut_middle(row, verifier.samples, 0.0)) for row in samples]
+    right = sum(scores.argmax() == label for scores, label in zip(in_order(jobs, CORES), truth, strict=True))
     print(f"verifier: {right} of {len(truth)} right on validation", file=sys.stderr, flush=True)
     return arrays
 
@@ -111,10 +120,10 @@ def add_verifier(bundle: Bundle, arrays: Mapping[str, NDArray[Any]], trigger_sco
     return store(bundle, changed, {VERIFIER_FILE: buffer.getvalue()})
 
 
-def _drawn(
+def _draw_embeddings(
     clips: ClipSet, config: Config, embed: SpeechEmbedding, passes: int
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """Embeddings of the examples of so many epochs, float16 (N, n, 96), and their labels, int64 (N,)."""
+    """Return embeddings of the examples of so many epochs, float16 (N, n, 96), and their labels, int64 (N,)."""
     whole = max(1, 1 + (clips.samples.shape[1] - FIELD_SAMPLES) // STEP_SAMPLES)
     length = samples_of(min(whole, _MOST_EMBEDDINGS))
     seed, rate_hz = config.training.seed, config.features.sample_rate_hz
@@ -127,7 +136,7 @@ def _drawn(
                 sound = clips.noise.silence(rng, clips.samples.shape[1])
             else:
                 sound = augment(clips.samples[clip], config.augment, clips.noise, rate_hz, rng)
-            heard.append(embed(_cut(sound, length, rng.uniform(-1, 1))).astype(np.float16))
+            heard.append(embed(_cut_middle(sound, length, rng.uniform(-1, 1))).astype(np.float16))
         return heard
 
     made: list[NDArray[np.float16]] = []
@@ -139,13 +148,13 @@ def _drawn(
         for heard in in_order(jobs, CORES):
             made += heard
         labels.append(label)
-        print(f"verifier: {len(made)} of {passes * len(clip)} examples heard", file=sys.stderr, flush=True)
+        print(f"verifier: {len(made)} of {passes * len(clip)} examples embedded", file=sys.stderr, flush=True)
     return np.stack(made), np.concatenate(labels)
 
 
-def _cut(sound: NDArray[np.int16], length: int, aside: float) -> NDArray[np.int16]:
-    """`length` samples about the middle of a clip, or up to `_ASIDE` later (1) or earlier (-1) where it is longer; a
-    shorter clip has silence before it."""
+def _cut_middle(sound: NDArray[np.int16], length: int, aside: float) -> NDArray[np.int16]:
+    """Cut `length` samples about the middle of a clip, or up to `_ASIDE` later (1) or earlier (-1) in a longer one; a
+    shorter clip gets silence before it."""
     spare = len(sound) - length
     if spare < 0:
         return np.concatenate([np.zeros(-spare, np.int16), sound])
@@ -153,9 +162,9 @@ def _cut(sound: NDArray[np.int16], length: int, aside: float) -> NDArray[np.int1
     return sound[start : start + length]
 
 
-def _heads(examples: NDArray[np.float16], label_of: NDArray[np.int64], labels: int, seed: int) -> Arrays:
-    """Some pairs of layers, trained apart, whose mean is one pair of wider ones: what one of them alone is sure of
-    depends on its first weights."""
+def _train_heads(examples: NDArray[np.float16], label_of: NDArray[np.int64], labels: int, seed: int) -> Arrays:
+    """Train some pairs of layers apart and return their mean as one pair of wider ones: what one of them alone is sure
+    of depends on its first weights."""
     from kwspot.train.backend import keras, make_deterministic
 
     layers = keras.layers
@@ -185,3 +194,38 @@ def _heads(examples: NDArray[np.float16], label_of: NDArray[np.int64], labels: i
         "scores/weight": (np.concatenate(scores) / _HEADS).astype(np.float32),
         "scores/bias": np.mean(scores_bias, axis=0).astype(np.float32),
     }
+
+
+def choose_trigger_score(bundle: Bundle, sounds: Sequence[Path], least: float, calls_per_hour: float) -> float:
+    """Choose the lowest trigger score, from `least` on, by which an hour of negatives asks so often at most.
+
+    A first stage that was trained on a few people's recordings of a word, and
+    on programs, may find something of it in all that people say; one that has
+    heard programs alone needs a low trigger score.
+
+    Parameters
+    ----------
+    bundle
+        The first stage, without a verifier.
+    sounds
+        Files without the words; of many, :data:`_MOST_SOUNDS` evenly chosen ones are heard.
+    """
+    manifest = bundle.manifest
+    words = [manifest.labels.index(word) for word in manifest.words]
+    scorer, apart = Scorer(bundle), inferences_between_checks(manifest)
+    seconds, peaks = 0.0, [np.empty(0, np.float32)]
+    for path in sounds[:: -(-len(sounds) // _MOST_SOUNDS)]:
+        sound = read_sound(path, scorer.rate_hz)
+        seconds += len(sound) / scorer.rate_hz
+        peaks.append(scorer.score(sound).scores[apart - 1 :: apart, words].max(axis=1))
+    suspected = np.sort(np.concatenate(peaks))[::-1]
+    allowed = int(calls_per_hour * seconds / 3600)
+    over = float(suspected[allowed]) if allowed < len(suspected) else 0.0
+    chosen = least if over < least else min(over + _JUST_ABOVE, max(least, _HIGHEST_TRIGGER))
+    calls, calls_at_least = ((suspected >= score).sum() / seconds * 3600 for score in (chosen, least))
+    print(
+        f"verifier: asked {calls:,.0f} times in an hour of the negatives, from a first-stage score of {chosen:.3f} "
+        f"({calls_at_least:,.0f} times from {least:g})",
+        file=sys.stderr,
+    )
+    return chosen

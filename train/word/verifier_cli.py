@@ -85,10 +85,10 @@ def main(argv: Sequence[str]) -> int:
         )
     trigger_score = args.trigger_score
     if args.negatives is not None:
-        from kwspot.train.word.look_budget import trigger_score_for
+        from kwspot.train.word.verifier import choose_trigger_score
 
         sounds = sounds_below(args.negatives, "sound without the words")
-        trigger_score = trigger_score_for(bundle, sounds, trigger_score, args.calls_per_hour)
+        trigger_score = choose_trigger_score(bundle, sounds, trigger_score, args.calls_per_hour)
     # The slow imports from here on.
     from kwspot.train.cli import recorded_config
     from kwspot.train.word.verifier import add_verifier, train_verifier
