@@ -20,8 +20,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot calibrate",
         description="Choose each word's threshold on your recordings: of those that stay under your false-accept "
-        "target, one that misses the fewest words. The deployed detector is counted, verifier included. Thresholds and what "
-        "they rest on are written into the bundle.",
+        "target, one that misses the fewest words. The deployed detector is counted, verifier included. Thresholds and "
+        "what they rest on are written into the bundle.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder")
     parser.add_argument(
