@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
 SOUND_EXTENSIONS = frozenset(
@@ -63,6 +64,26 @@ def _begins_with_mpeg_frames(head: bytes) -> bool:
     rate_hz = (44_100, 48_000, 32_000)[rate] >> (0 if first else 1 if version == 2 else 2)
     length = (144 if first else 72) * kbit[kind - 1] * 1000 // rate_hz + (head[2] >> 1 & 1)
     return head[length : length + 2] == head[:2] if len(head) >= length + 2 else False
+
+
+def is_sound(name: str | PurePath) -> bool:
+    """Tell whether a file's name is that of a recording that can be read; hidden ones are none."""
+    name = PurePath(name)
+    return name.suffix.lower() in SOUND_EXTENSIONS and not name.name.startswith(".")
+
+
+def is_unread(name: str | PurePath) -> bool:
+    """Tell whether a file's name is that of a recording that has to be converted first."""
+    name = PurePath(name)
+    return name.suffix.lower() in UNREAD_EXTENSIONS and not name.name.startswith(".")
+
+
+def unread_note(names: Sequence[str | PurePath]) -> str:
+    """Return which files of a folder are not read and how to convert them, in a sentence; "" of no names."""
+    if not names:
+        return ""
+    files = f"{names[0]} is" if len(names) == 1 else f"{len(names)} files, such as {names[0]}, are"
+    return f"{files} of a format that is not read; convert to WAV first: {conversion_of(names[0])}"
 
 
 def conversion_of(name: str | PurePath) -> str:

@@ -10,11 +10,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from kwspot.runtime.audio.file_formats import is_sound, is_unread, unread_note
 from kwspot.runtime.audio.parts import (
     LISTS,
     PARTS,
@@ -33,7 +34,6 @@ __all__ = [
     "NOISE_FOLDER",
     "PARTS",
     "PERSON_PREFIX",
-    "SOUND_EXTENSIONS",
     "SYNTHESIS_RECIPE",
     "Clip",
     "DataFolder",
@@ -46,11 +46,6 @@ __all__ = [
 ]
 
 NOISE_FOLDER = "_background_noise_"
-SOUND_EXTENSIONS = frozenset(
-    (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")
-)
-"""What marks a file as a recording; the contents decide how it is read."""
-
 SYNTHESIS_RECIPE = "synth.json"
 """In a data folder whose recordings programs have spoken."""
 
@@ -125,7 +120,7 @@ class DataFolder:
         if not self.root.is_dir():
             state = "is not a folder" if self.root.exists() else "does not exist"
             raise DataFolderError(f"{self.root} {state}; {_LAYOUT}: check the path")
-        stray = _sounds_in(self.root)
+        stray = _files_in(self.root)
         if stray:
             raise DataFolderError(
                 f"{self.root} has {len(stray)} sound files outside of word folders, such as {stray[0]}; {_LAYOUT}: "
@@ -141,16 +136,18 @@ class DataFolder:
         # Two folders may be one word, composed and decomposed.
         self._paths: dict[str, list[Path]] = {compose(folder): [] for folder in self.word_folders}
         for folder in self.word_folders:
-            self._paths[compose(folder)] += [self.root / folder / name for name in _sounds_in(self.root / folder)]
+            self._paths[compose(folder)] += [self.root / folder / name for name in _files_in(self.root / folder)]
         self.words = tuple(sorted(word for word, paths in self._paths.items() if paths))
         if not self.words:
+            if unread := unread_note(self._unread(self.word_folders)):
+                raise DataFolderError(f"{self.root}: {unread}")
             seen = "no folder" if not self.word_folders else f"no sound file in {_some(self.word_folders)}"
             raise DataFolderError(f"{self.root} holds {seen}; {_LAYOUT}: check the path")
         self.parts = Parts(
             self.root, {word: [compose(path.name) for path in paths] for word, paths in self._paths.items()}
         )
         noise = self.root / NOISE_FOLDER
-        self.noise_files = tuple(_sounds_below(noise)) if noise.is_dir() else ()
+        self.noise_files = tuple(files_below(noise)) if noise.is_dir() else ()
 
     def clips(self, part: str = "all", words: Sequence[str] | None = None) -> list[Clip]:
         """The clips of a part ("train", "validation", "test" or "all") and of `words`, sorted by path.
@@ -202,10 +199,17 @@ class DataFolder:
             for folder in self.word_folders
             if words is None or compose(folder) in words
             for entry in os.scandir(self.root / folder)
-            if entry.is_dir() and not entry.name.startswith(".") and _sounds_below(Path(entry.path))
+            if entry.is_dir() and not entry.name.startswith(".") and files_below(Path(entry.path))
         ]
         inside = (f"recordings in {_some(sorted(nested))} are not read; expected them in the folder of their word",)
-        return self.parts.notes(words) + (inside if nested else ())
+        folders = [folder for folder in self.word_folders if words is None or compose(folder) in words]
+        unread = unread_note(self._unread([*folders, NOISE_FOLDER]))
+        return self.parts.notes(words) + (inside if nested else ()) + ((unread,) if unread else ())
+
+    def _unread(self, folders: Sequence[str]) -> list[Path]:
+        """Return the recordings in some folders that have to be converted first, below the root."""
+        places = [self.root / folder for folder in folders if (self.root / folder).is_dir()]
+        return [path.relative_to(self.root) for place in places for path in files_below(place, is_unread)]
 
 
 def _meant_folder(word: str) -> str | None:
@@ -219,22 +223,18 @@ def _meant_folder(word: str) -> str | None:
     return NOISE_FOLDER if word.startswith("_") else None
 
 
-def _sounds_below(folder: Path) -> list[Path]:
-    """The recordings in a folder and below it, hidden ones left out, sorted."""
-    found = [folder / name for name in _sounds_in(folder)]
+def files_below(folder: Path, is_wanted: Callable[[str], bool] = is_sound) -> list[Path]:
+    """Return the recordings in a folder and below it, hidden ones and hidden folders left out, sorted."""
+    found = [folder / name for name in _files_in(folder, is_wanted)]
     for entry in os.scandir(folder):
         if entry.is_dir() and not entry.name.startswith("."):
-            found += _sounds_below(folder / entry.name)
+            found += files_below(folder / entry.name, is_wanted)
     return sorted(found)
 
 
-def _sounds_in(folder: Path) -> list[str]:
-    """Names of the recordings directly in a folder, hidden ones left out, sorted."""
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in SOUND_EXTENSIONS and not entry.is_dir()
-    )
+def _files_in(folder: Path, is_wanted: Callable[[str], bool] = is_sound) -> list[str]:
+    """Return the names of the recordings directly in a folder, sorted."""
+    return sorted(entry.name for entry in os.scandir(folder) if is_wanted(entry.name) and not entry.is_dir())
 
 
 def _some(names: Iterable[str], most: int = 12) -> str:

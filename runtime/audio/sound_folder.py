@@ -1,4 +1,4 @@
-"""All sounds below a folder, whatever its layout: background, noise, takes of one word."""
+"""All sounds below a folder, whatever its layout: background, noise, utterances of one word."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
+from kwspot.runtime.audio.file_formats import is_unread, unread_note
+from kwspot.runtime.audio.recordings import files_below
 from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.standard_streams import say
 
 
 def sounds_below(folder: str | Path, what: str) -> list[Path]:
-    """Sound files below a folder at any depth, sorted.
+    """Return the sound files below a folder at any depth, sorted; those that have to be converted first are named.
 
     Raises
     ------
@@ -20,9 +22,13 @@ def sounds_below(folder: str | Path, what: str) -> list[Path]:
         If there is none; `what` says what was expected there.
     """
     root = Path(folder)
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SOUND_EXTENSIONS and path.is_file())
+    if not root.is_dir():
+        raise DataFolderError(f"{root} is no folder; expected {what}: check the path")
+    found, unread = files_below(root), unread_note(files_below(root, is_unread))
     if not found:
-        raise DataFolderError(f"{root} holds no sound file; expected {what}: check the path")
+        raise DataFolderError(unread or f"{root} holds no sound file; expected {what}: check the path")
+    if unread:
+        say(unread)
     return found
 
 

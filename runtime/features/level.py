@@ -75,6 +75,9 @@ class ClippingCounter:
         """Take frames, int16 or of full scale ±1, (n, channels)."""
         full_scale = INT16_FULL_SCALE if frames.dtype == np.int16 else 1.0
         limit = full_scale * (1 - 1 / INT16_FULL_SCALE)
+        if len(frames) >= CLIPPED_RUN and frames.max() < limit and frames.min() > -limit:
+            self._before[:] = False
+            return
         for side, is_full in enumerate((frames >= limit, frames <= -limit)):
             is_full = np.concatenate([self._before[side], is_full])  # (CLIPPED_RUN + n, channels)
             self._before[side] = is_full[-CLIPPED_RUN:]

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kwspot.runtime.audio.sound_folder import sounds_below
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train.config.tables import AugmentConfig, UnknownConfig
 from kwspot.train.data import augment as effects
 from kwspot.train.data import negatives as unknown
-from kwspot.train.data.held_out import Recordings, sound_files_below
+from kwspot.train.data.held_out import Recordings
 from kwspot.train.data.pipeline import mixed_up
 
 RATE_HZ = 16_000
@@ -147,8 +148,8 @@ def test_windows_of_running_speech_are_cut_anywhere(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_speech_is_named(tmp_path):
-    with pytest.raises(DataFolderError, match="holds no recordings"):
-        sound_files_below(tmp_path)
+    with pytest.raises(DataFolderError, match="holds no sound file"):
+        sounds_below(tmp_path, "speech")
 
 
 def test_words_that_sound_alike_are_left_out_of_the_vocabulary():

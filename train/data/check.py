@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from kwspot.runtime.audio.file_formats import conversion_of, is_sound, is_unread
 from kwspot.runtime.audio.parts import compose
-from kwspot.runtime.audio.recordings import PARTS, SOUND_EXTENSIONS, Clip, DataFolder, default_part
+from kwspot.runtime.audio.recordings import PARTS, Clip, DataFolder, default_part
 from kwspot.runtime.audio.sound_file import LOWEST_RATE_HZ, open_sound
 from kwspot.runtime.errors import RecordingError
 from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter
@@ -163,7 +164,9 @@ def _held_out(folder: DataFolder) -> Iterator[Fault]:
                 continue
             if entry.is_dir():
                 yield Fault("left out", _shown(name), "a folder inside a word's folder")
-            elif Path(entry.name).suffix.lower() not in SOUND_EXTENSIONS:
+            elif is_unread(entry.name):
+                yield Fault("left out", _shown(name), f"not read; convert it first: {conversion_of(entry.name)}")
+            elif not is_sound(entry.name):
                 yield Fault("left out", _shown(name), "not the name of a sound file")
         if compose(word) not in folder.words:
             yield Fault("left out", _shown(word), "a folder without recordings")

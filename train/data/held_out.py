@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, SOUND_EXTENSIONS, DataFolder
-from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
+from kwspot.runtime.audio.sound_folder import sounds_below
+from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.labels import SILENCE
 from kwspot.train.config.config import Config
 
@@ -23,14 +24,6 @@ class Recordings:
 
     root: Path
     paths: tuple[Path, ...]
-
-
-def sound_files_below(folder: Path) -> list[Path]:
-    """All recordings in a folder and below it, sorted; none is a :class:`DataFolderError`."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_EXTENSIONS)
-    if not paths:
-        raise DataFolderError(f"{folder} holds no recordings; expected sound files in it or below it: check the path")
-    return paths
 
 
 def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recordings], list[Recordings]]:
@@ -78,7 +71,9 @@ def split(groups: Sequence[Recordings], patterns: Sequence[str], key: str) -> tu
 
 
 def _below(root: Path, names: Sequence[str]) -> list[Recordings]:
-    return [Recordings(root / name, tuple(sound_files_below(root / name))) for name in names]
+    return [
+        Recordings(root / name, tuple(sounds_below(root / name, "sound files in it or below it"))) for name in names
+    ]
 
 
 def _below_root(path: Path, root: Path) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS, SYNTHESIS_RECIPE
+from kwspot.runtime.audio.file_formats import is_sound
+from kwspot.runtime.audio.recordings import SYNTHESIS_RECIPE
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_file, whole_folder
 from kwspot.train.config.toml_text import to_toml
@@ -47,7 +48,7 @@ def configure(plan: Plan, work: Path, target: Path) -> None:
 def mine_negatives(plan: Plan, work: Path, bundle: Path) -> None:
     """Write what a bundle fires on in the negatives to train with as a folder of other words."""
     sounds, settings = work / "sounds", plan.settings
-    paths = sorted(path for path in (sounds / "train").iterdir() if path.suffix.lower() in SOUND_EXTENSIONS)
+    paths = sorted(path for path in (sounds / "train").iterdir() if is_sound(path))
     with whole_folder(sounds / "data" / "_mined_", overwrite=True) as folder:
         found = mine(
             bundle,

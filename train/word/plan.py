@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.runtime.audio.recordings import SOUND_EXTENSIONS
+from kwspot.runtime.audio.file_formats import SOUND_EXTENSIONS
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.toml_file import read_toml
 from kwspot.train.config.config import Config

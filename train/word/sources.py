@@ -13,10 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, PERSON_PREFIX, SOUND_EXTENSIONS, speaker_of
+from kwspot.runtime.audio.file_formats import is_sound, is_unread, unread_note
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, PERSON_PREFIX, files_below, speaker_of
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sound_lists import is_below_name, utterances_of
 from kwspot.runtime.errors import DataFolderError, RecordingError
+from kwspot.runtime.standard_streams import say
 
 LEAST_UTTERANCES = 5
 """Of a phrase: fewer say nothing that the synthesis does not."""
@@ -106,10 +108,12 @@ def negative_sounds(folder: Path, phrases: Sequence[str]) -> tuple[list[Path], l
     """
     if not folder.is_dir():
         raise DataFolderError(f"{folder} is no folder; expected one with recordings without the phrase: check the path")
+    if unread := unread_note(files_below(folder, is_unread)):
+        say(unread)
     found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SOUND_EXTENSIONS
+        if is_sound(path)
         and path.is_file()
         and (not is_below_name(path, folder, phrases) or is_marked_wrong(path))
         and not _marked(path, "right")

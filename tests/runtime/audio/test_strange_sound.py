@@ -18,9 +18,11 @@ import pytest
 import soundfile
 
 from kwspot.runtime.audio.file_formats import conversion_of, format_of
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.audio.sound_file import open_sound, read_sound
+from kwspot.runtime.audio.sound_folder import sounds_below
 from kwspot.runtime.audio.sources import raw_blocks, wav_blocks
-from kwspot.runtime.errors import AudioFormatError, KwspotError, RecordingError
+from kwspot.runtime.errors import AudioFormatError, DataFolderError, KwspotError, RecordingError
 from kwspot.runtime.features.level import ClippingCounter, to_int16
 
 RATE_HZ = 16_000
@@ -290,6 +292,69 @@ def test_a_phones_recording_is_told_with_the_command_that_converts_it(tmp_path, 
     with pytest.raises(RecordingError, match=r"convert it first: ffmpeg -i p1.m4a -ar 16000 -ac 1 p1.wav"):
         read_sound(tmp_path / "p1.m4a", RATE_HZ)
     assert conversion_of("x.m4a") == "ffmpeg -i x.m4a -ar 16000 -ac 1 x.wav"
+
+
+PHONE = b"\0\0\0\x20ftypM4A " + bytes(500)
+CONVERTS = r"convert to WAV first: ffmpeg -i p0_nohash_0.m4a -ar 16000 -ac 1 p0_nohash_0.wav"
+
+
+def phone_recordings(folder: Path, ending: str = "m4a") -> Path:
+    folder.mkdir(parents=True)
+    for person in range(3):
+        (folder / f"p{person}_nohash_0.{ending}").write_bytes(PHONE)
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["m4a", "M4A", "webm", "aac", "3gp", "wma", "amr"])
+def test_a_data_folder_of_a_phones_recordings_is_told_how_to_convert_them(tmp_path, ending):
+    phone_recordings(tmp_path / "yes", ending)
+    with pytest.raises(DataFolderError, match=CONVERTS.replace("m4a", ending)) as caught:
+        DataFolder(tmp_path)
+    assert "3 files, such as yes/p0_nohash_0" in str(caught.value)
+    with pytest.raises(DataFolderError, match=CONVERTS.replace("m4a", ending)):
+        sounds_below(tmp_path, "speech")
+
+
+def test_a_phones_recordings_beside_others_are_named(tmp_path, capsys):
+    phone_recordings(tmp_path / "yes")
+    phone_recordings(tmp_path / "_background_noise_/street")
+    save(tmp_path / "yes/p9_nohash_0.wav", form(), chunk(b"data", PCM))
+    folder = DataFolder(tmp_path)
+    assert folder.words == ("yes",)
+    (note,) = [note for note in folder.notes() if "ffmpeg" in note]  # which `train` and `data check` say
+    assert note.startswith("6 files, such as yes/p0_nohash_0.m4a, are of a format that is not read")
+    assert [path.name for path in sounds_below(tmp_path, "speech")] == ["p9_nohash_0.wav"]
+    said = capsys.readouterr().err
+    assert "6 files" in said
+    assert said.count("\n") == 1
+
+
+def test_data_check_lists_a_faulty_file_with_its_fault_and_reports_the_rest(tmp_path, capsys):
+    from kwspot.runtime.cli import main
+
+    folder = tmp_path / "data"
+    phone_recordings(folder / "yes")
+    save(folder / "yes/a_nohash_0.wav", form(), chunk(b"data", PCM))
+    save(folder / "yes/b_nohash_0.wav", form(rate=1), chunk(b"data", PCM[:-2]))
+    save(folder / "yes/c_nohash_0.wav", form(), chunk(b"data", PCM[2:], size=4000, pad=False))
+    save(folder / "yes/d_nohash_0.wav", form(), chunk(b"LIST", b"", size=0xFFFF_FFF0), chunk(b"data", PCM))
+    os.mkfifo(folder / "yes/e_nohash_0.wav")
+    soundfile.write(folder / "yes/f_nohash_0.wav", SOUND / 65_536, RATE_HZ, subtype="GSM610")
+    soundfile.write(folder / "yes/g_nohash_0.flac", SOUND, RATE_HZ)
+    lies = bytearray((folder / "yes/g_nohash_0.flac").read_bytes())
+    lies[21:26] = b"\xff" * 5
+    (folder / "yes/g_nohash_0.flac").write_bytes(lies)
+    assert main(["data", "check", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    def kind_of(name: str) -> str:
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"  yes/{name}"))
+        return next(line for line in lines[at::-1] if not line.startswith("  ")).partition(" (")[0]
+
+    assert not [line for line in lines if line.startswith(("  yes/a_", "  yes/f_"))]
+    kinds = {"b": "corrupt", "c": "longer", "d": "corrupt", "e": "unreadable", "p0": "left out"}
+    assert {name: kind_of(f"{name}_nohash") for name in kinds} == kinds
+    assert kind_of("g_nohash") in ("truncated", "corrupt")
 
 
 def test_clipping_is_counted_the_same_in_any_blocks():
