@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kwspot.benchmarks.accuracy.waterfall import unpacked
+from kwspot.benchmarks.accuracy.waterfall import unpack_right
 from kwspot.benchmarks.noise import MEASURES, value_of
 from kwspot.benchmarks.paired import paired_step
 from kwspot.runtime.errors import ConfigError
@@ -35,7 +35,7 @@ class Change:
     why: str
 
     def sentence(self) -> str:
-        """What happened to it, and whether the noise explains it."""
+        """Say what happened to it, and whether the noise explains it."""
         if self.difference == 0:
             return f"{self.name} is unchanged at {self.before:.2f}"
         moved = "rose" if self.difference > 0 else "fell"
@@ -74,7 +74,7 @@ class Condition:
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
-    """A result that can be compared.
+    """Read a result that can be compared.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Every measure that both results hold.
+    """Return every measure that both results hold.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _accuracy(
 ) -> Change:
     name, total = before["name"], old["clips"]
     if old.get("clip_set") is not None and old.get("clip_set") == new.get("clip_set"):
-        step = paired_step(unpacked(old["right"][name], total), unpacked(new["right"][name], total))
+        step = paired_step(unpack_right(old["right"][name], total), unpack_right(new["right"][name], total))
         # A gain is a negative loss.
         high, low = (-points for points in step["ci95_points"])
         detail = (

@@ -16,7 +16,7 @@ def note(message: str) -> None:
 
 
 def engines_to_measure(bundle: Bundle, named: Sequence[str] | None) -> list[str]:
-    """Engines that run the bundle's int8 model, in the order in which the runtime chooses them.
+    """Return engines that run the bundle's int8 model, in the order in which the runtime chooses them.
 
     An engine that was named has to run. Without names two things are left out,
     each with a note: ONNX where the bundle has no ONNX model, and a

@@ -10,12 +10,12 @@ MEASURES = ("p50", "p95", "cpu_s_per_hour")
 
 
 def value_of(run: Mapping[str, Any], measure: str) -> float:
-    """A measure of a run of ``kwspot.latency/1``."""
+    """Return a measure of a run of ``kwspot.latency/1``."""
     return float(run[measure] if measure in run else run["us"]["total"][measure])
 
 
 def same_run(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two runs measured the same engine and model at the same hop."""
+    """Return whether two runs measured the same engine and model at the same hop."""
     return all(a[key] == b[key] for key in ("engine", "precision", "hop_ms"))
 
 
@@ -34,7 +34,7 @@ def aa_noise(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, A
 
 
 def difference_text(before: float, after: float, noise: float) -> str:
-    """How much more or less, in per cent, or that there is no difference beyond the noise.
+    """Say how much more or less, in per cent, or that there is no difference beyond the noise.
 
     >>> difference_text(100.0, 92.0, 0.05), difference_text(100.0, 97.0, 0.05)
     ('-8 %', 'none (noise ±5 %)')

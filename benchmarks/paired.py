@@ -12,7 +12,7 @@ from kwspot.runtime.intervals import mcnemar_p, wilson_interval
 
 
 def paired_interval(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:
-    """The 95 % interval of ``P(first right) - P(second right)`` on the same clips, as fractions -1 to 1.
+    """Return the 95 % interval of ``P(first right) - P(second right)`` on the same clips, as fractions -1 to 1.
 
     The four counts are clips that both, only one, or neither of two models
     get right. Unlike the difference of two independent intervals it knows that
@@ -50,7 +50,7 @@ def paired_interval(both: int, first_only: int, second_only: int, neither: int) 
 
 
 def paired_step(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> dict[str, Any]:
-    """What was lost between two forms, of which clips each got right: (n,) and (n,), in percentage points.
+    """Return what was lost between two forms, of which clips each got right: (n,) and (n,), in percentage points.
 
     ``explained_by_chance`` is True where the interval holds 0: so many clips
     would fall either way in a step that changes nothing.

@@ -36,7 +36,7 @@ class Notes(EventNotes):
         self.heard.append(heard)
 
 
-def heard_by(spotter: Any, block: Any) -> Heard:
+def hear_sounds(spotter: Any, block: Any) -> Heard:
     """Push a block, and return what observers are shown of it."""
     detections = spotter.push(block)
     return Heard(block, spotter.samples_seen, spotter.last_scores, spotter.last_smoothed, detections)

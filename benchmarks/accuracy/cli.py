@@ -73,8 +73,8 @@ def _write_predictions(
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("stage", "clip", "label", "predicted", "score"))
         for stage in stages:
-            for name, true, said, score in zip(names, clips.truth, stage.predicted, stage.score, strict=True):
-                rows.writerow((stage.name, name, labels[true], label_name(labels, int(said)), f"{score:.6f}"))
+            for name, true, predicted, score in zip(names, clips.truth, stage.predicted, stage.score, strict=True):
+                rows.writerow((stage.name, name, labels[true], label_name(labels, int(predicted)), f"{score:.6f}"))
 
 
 def _print_tables(values: dict[str, Any], out: TextIO) -> None:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.accuracy.tflite_graph import (
     Operator,
     calibrated_range,
-    dequantised,
-    operators_apart,
-    paired_operators,
+    dequantise_tensor,
+    pair_operators,
     read_graph,
+    separate_operators,
 )
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.classifier import open_classifier
@@ -59,23 +59,23 @@ class TracedModel:
         return [self._interpreter.get_tensor(index) for index in self._output_indices]
 
     def session(self) -> StreamSession:
-        """The model of a stream; its states are remembered as each step was given them."""
+        """Return the model of a stream; its states are remembered as each step was given them."""
         return _TracedSession(
             self, TfliteSession(self._interpreter, self._interpreter.invoke, self._input_indices, self._output_indices)
         )
 
     def remember_states(self, states: Sequence[Tensor]) -> None:
-        """What the next step starts from; after it the engine's own memory holds what it leads to."""
+        """Keep what the next step starts from; after it the engine's own memory holds what it leads to."""
         self._states = dict(zip(self._input_indices[1:], states, strict=True))
 
     def tensor(self, index: int) -> NDArray[Any]:
-        """A tensor of the last run."""
+        """Return a tensor of the last run, of the shape and dtype that it has in the model."""
         state = self._states.get(index)
         return np.asarray(self._interpreter.get_tensor(index)) if state is None else state
 
     @property
     def entry(self) -> int:
-        """Index of the features, the first input."""
+        """Return index of the features, the first input."""
         return int(self._input_indices[0])
 
 
@@ -93,7 +93,7 @@ class _TracedSession:
 
 
 def open_plain(model: bytes) -> Any:
-    """An interpreter that keeps all tensors, with the plain kernels and one thread."""
+    """Return an interpreter that keeps all tensors, with the plain kernels and one thread."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -119,7 +119,7 @@ class _Layer:
     def add(
         self, real: NDArray[np.float32], int8: NDArray[np.float32], apart: NDArray[np.float32] | None = None
     ) -> None:
-        """One clip: the float model's tensor, what the int8 model's stands for, and the float layer's own answer."""
+        """Add one clip, arrays of one shape: the float tensor, the int8 one as real numbers, the layer alone."""
         self.signal += float(np.square(real, dtype=np.float64).sum())
         self.noise += float(np.square(real - int8, dtype=np.float64).sum())
         if apart is not None:
@@ -150,7 +150,7 @@ def _decibels(signal: float, noise: float) -> float | None:
 
 
 def layer_errors(bundle: Bundle, frames: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Signal to quantisation noise, ranges and saturation of the input and of every layer, in the order they run.
+    """Measure signal to quantisation noise, ranges and saturation of the input and of every layer, in their order.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def layer_errors(bundle: Bundle, frames: NDArray[np.float32]) -> list[dict[str, 
     int8_graph = graphs["int8-tflite"]
     apart = _Apart(models["float-tflite"])
 
-    pairs = paired_operators(graphs["float-tflite"], int8_graph)
+    pairs = pair_operators(graphs["float-tflite"], int8_graph)
     computing = [number for number, (operator, _) in enumerate(pairs) if operator.kind not in MOVES_ONLY]
     layers = {-1: _layer("input", "QUANTIZE", int8_graph, int8_model.entry)}
     for number in computing:
@@ -207,21 +207,21 @@ def _real(graph: Any, model: TracedModel, index: int) -> NDArray[np.float32]:
     values = model.tensor(index)
     if values.dtype != np.int8:
         return values.astype(np.float32)
-    return dequantised(values, graph.subgraphs[0].tensors[index].quantization)
+    return dequantise_tensor(values, graph.subgraphs[0].tensors[index].quantization)
 
 
 class _Apart:
     """Each float layer by itself, given what the int8 layer was given."""
 
     def __init__(self, float_model: bytes) -> None:
-        model, self._entries = operators_apart(float_model)
+        model, self._entries = separate_operators(float_model)
         self._interpreter = open_plain(model)
         self._inputs = {t["name"]: t["index"] for t in self._interpreter.get_input_details()}
         # In the order of the operators, which may share a name.
         self._outputs = [int(index) for index in read_graph(model).subgraphs[0].outputs]
 
     def run(self, pairs: list[tuple[Operator, Operator]], int8_value: Any) -> list[NDArray[np.float32]]:
-        """What each operator says, in order."""
+        """Return the output of each operator, in order, each of the shape that it has in the model."""
         for number, (operator, place) in enumerate(self._entries):
             value = int8_value(pairs[operator][1].inputs[place])
             self._interpreter.set_tensor(self._inputs[f"entry{number}"], value)
@@ -230,6 +230,6 @@ class _Apart:
 
 
 def worst_layer(layers: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The layer with the least ratio of its own, None where none has one."""
+    """Return the layer with the least ratio of its own, None where none has one."""
     own = [layer for layer in layers if layer["own_sqnr_db"] is not None]
     return min(own, key=lambda layer: float(layer["own_sqnr_db"]), default=None)

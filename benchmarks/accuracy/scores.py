@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.benchmarks.accuracy.tflite_graph import with_int8_weights
+from kwspot.benchmarks.accuracy.tflite_graph import exchange_weights
 from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features.mfcc import mfcc
@@ -30,7 +30,7 @@ from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import read_run
 
 NOTHING = -1
-"""Predicted where nothing fired, though a word was said."""
+"""Predicted where nothing fired, though a word was spoken."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LabelledClips:
 
 @dataclass(frozen=True)
 class Stage:
-    """One form of the model and what it said: `predicted` label indices (n,), `score` of that label (n,).
+    """One form of the model and its predictions: `predicted` label indices (n,), `score` of that label (n,).
 
     A word that did not fire is :data:`NOTHING`. `scores` (n, labels) are those
     of all labels, of a stage that has them.
@@ -57,12 +57,12 @@ class Stage:
 
     @classmethod
     def from_scores(cls, name: str, scores: NDArray[np.float32]) -> Stage:
-        """From scores (n, labels); of equal scores the first label wins, as when listening."""
+        """Make a stage from scores (n, labels); of equal scores the first label wins, as when listening."""
         return cls(name, scores.argmax(axis=1), scores.max(axis=1), scores)
 
 
 def labels_of_words(words: Sequence[str], labels: Sequence[str], where: Path) -> dict[str, int]:
-    """Word of the folder → index of its label; a word that is no label is ``_unknown_``.
+    """Return word of the folder → index of its label; a word that is no label is ``_unknown_``.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def labels_of_words(words: Sequence[str], labels: Sequence[str], where: Path) ->
 
 
 def load_clips(folder: DataFolder, part: str, words: Sequence[str] | None, manifest: Manifest) -> LabelledClips:
-    """The clips of a part, each fitted to the model's window, as frames of features.
+    """Return the clips of a part, each fitted to the model's window, as frames of features.
 
     Raises
     ------
@@ -108,28 +108,28 @@ def load_clips(folder: DataFolder, part: str, words: Sequence[str] | None, manif
 
 
 def engine_stage(bundle: Bundle, engine: str, precision: str, frames: NDArray[np.float32]) -> Stage:
-    """A model of the bundle in an engine; called ``int8-litert``, ``float-tflite`` and so on."""
+    """Score clips, float32 (n, window_frames, C), in an engine: ``int8-litert``, ``float-tflite`` and so on."""
     scores = clip_scores(bundle, open_engine(bundle, engine, precision=precision), frames)
     # There is one float model, a .tflite: its stage is named after the file, not the engine.
     return Stage.from_scores("float-tflite" if precision == "float" else f"int8-{engine}", scores)
 
 
 def clip_scores(bundle: Bundle, engine: Engine, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores, float32 (n, labels), of clips, float32 (n, window_frames, C)."""
+    """Return scores, float32 (n, labels), of clips, float32 (n, window_frames, C)."""
     classifier = open_classifier(bundle.manifest, engine)
     # One buffer may serve every clip: each row is a copy.
     return np.array([classifier.score_clip(clip).copy() for clip in frames], np.float32)
 
 
 def weights_stage(bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
-    """The float model with the int8 model's weights: what rounding the weights alone costs, ``int8-weights``."""
-    model = with_int8_weights(bundle.model_bytes("float-tflite"), bundle.model_bytes("int8-tflite"))
+    """Score clips (n, window_frames, C) with the int8 model's weights in the float model: ``int8-weights``."""
+    model = exchange_weights(bundle.model_bytes("float-tflite"), bundle.model_bytes("int8-tflite"))
     engine = LiteRtEngine(model, bundle.manifest.models["float-tflite"])
     return Stage.from_scores("int8-weights", clip_scores(bundle, engine, frames))
 
 
 def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
-    """The run's Keras model, on the features as the run normalises them.
+    """Score clips, float32 (n, window_frames, C), with the run's Keras model, as the run normalises them.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
 
 
 def summary(stages: Sequence[Stage], truth: NDArray[np.intp], labels: Sequence[str]) -> dict[str, Any]:
-    """``clips``, ``stages`` and ``agreement`` of the schema ``kwspot.accuracy/1``.
+    """Return ``clips``, ``stages`` and ``agreement`` of ``kwspot.accuracy/1``; `truth` are label indices (n,).
 
     ``loss_points`` are percentage points below the first float stage, and None
     where none was scored.

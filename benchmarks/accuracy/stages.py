@@ -27,7 +27,7 @@ ORDER = ("float-keras", "float-tflite", "int8-weights", *ENGINE_STAGES, "stream"
 
 
 def engines_of(bundle: Bundle, named: list[str] | None, tflite_python: str | None) -> list[str]:
-    """Engines of this environment; see :func:`engines_to_measure`.
+    """Return engines of this environment; see :func:`engines_to_measure`.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def engines_of(bundle: Bundle, named: list[str] | None, tflite_python: str | Non
 
 
 def clips_of(bundle: Bundle, folder: DataFolder, part: str | None, words: str | None) -> tuple[LabelledClips, str]:
-    """The clips of a part, the default one for None, and of words "a,b", all for None; and the part.
+    """Return the clips of a part, the default one for None, and of words "a,b", all for None; and the part.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def all_stages(
     clips: LabelledClips,
     progress: Progress,
 ) -> list[Stage]:
-    """Every stage that can be scored here, in :data:`ORDER`; what is left out, and why, is told on stderr."""
+    """Score every stage that can be scored here, in :data:`ORDER`; stderr tells what is left out, and why."""
     stages: list[Stage] = []
     for engine in engines:
         progress.step(f"int8-{engine}: {len(clips.clips):,} clips")

@@ -31,15 +31,15 @@ def run_in_environment(python: str, module: str, *arguments: str) -> None:
     """
     run_child(
         [python, "-m", module, *arguments],
-        lambda said: EngineError(
-            f"{python} could not run the model in tflite-runtime: {said}; expected the Python of an environment with "
+        lambda output: EngineError(
+            f"{python} could not run the model in tflite-runtime: {output}; expected the Python of an environment with "
             "kwspot[tflite]: make one, or leave --tflite-python out"
         ),
     )
 
 
 def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> Stage:
-    """``int8-tflite``, scored by another Python.
+    """Score clips, float32 (n, window_frames, C), by another Python: ``int8-tflite``.
 
     Raises
     ------
@@ -47,16 +47,18 @@ def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> St
         If that Python is missing, or cannot run the model.
     """
     with scratch_folder("tflite") as name:
-        given, said = Path(name) / "frames.npy", Path(name) / "scores.npy"
-        np.save(given, frames)
+        frames_file, scores_file = Path(name) / "frames.npy", Path(name) / "scores.npy"
+        np.save(frames_file, frames)
         bundle_path = str(bundle.path.resolve())
-        run_in_environment(python, "kwspot.benchmarks.accuracy.tflite_environment", bundle_path, str(given), str(said))
-        return Stage.from_scores("int8-tflite", np.load(said))
+        run_in_environment(
+            python, "kwspot.benchmarks.accuracy.tflite_environment", bundle_path, str(frames_file), str(scores_file)
+        )
+        return Stage.from_scores("int8-tflite", np.load(scores_file))
 
 
-def _work(bundle_path: str, given: str, said: str) -> int:
+def _work(bundle_path: str, frames_file: str, scores_file: str) -> int:
     bundle = load_bundle(bundle_path)
-    np.save(said, clip_scores(bundle, open_engine(bundle, "tflite"), np.load(given)))
+    np.save(scores_file, clip_scores(bundle, open_engine(bundle, "tflite"), np.load(frames_file)))
     return 0
 
 

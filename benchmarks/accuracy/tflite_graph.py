@@ -38,7 +38,7 @@ class Operator:
 
 
 def read_graph(model: bytes) -> Any:
-    """The schema's ``ModelT`` of a model with one graph.
+    """Return the schema's ``ModelT`` of a model with one graph.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read_graph(model: bytes) -> Any:
 
 
 def write_graph(graph: Any) -> bytes:
-    """A model as bytes."""
+    """Return a model as bytes."""
     import flatbuffers
 
     builder = flatbuffers.Builder(1 << 20)
@@ -64,7 +64,7 @@ def write_graph(graph: Any) -> bytes:
 
 
 def operators(graph: Any) -> list[Operator]:
-    """The operators in the order in which they run, without those that only quantise."""
+    """Return the operators in the order in which they run, without those that only quantise."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
@@ -81,7 +81,7 @@ def operators(graph: Any) -> list[Operator]:
 
 
 def short_name(name: str) -> str:
-    """The part of a tensor's name that the layer was given.
+    """Return the part of a tensor's name that the layer was given.
 
     >>> short_name("functional_1/tc_cnn_1/mix_relu_1/Relu;functional_1/tc_cnn_1/mix_norm_1/batchnorm/add_1")
     'mix_relu'
@@ -98,8 +98,8 @@ def short_name(name: str) -> str:
     return layer.removesuffix("_1")
 
 
-def paired_operators(float_graph: Any, int8_graph: Any) -> list[tuple[Operator, Operator]]:
-    """Each operator of the float model with its twin of the int8 model.
+def pair_operators(float_graph: Any, int8_graph: Any) -> list[tuple[Operator, Operator]]:
+    """Return each operator of the float model with its pair of the int8 model.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def paired_operators(float_graph: Any, int8_graph: Any) -> list[tuple[Operator, 
 
 
 def constant(graph: Any, index: int) -> NDArray[Any] | None:
-    """The values of a tensor that is stored in the model, as real numbers; None for one that is computed.
+    """Return the values of a tensor that the model stores, as real numbers of its shape; None for one that is computed.
 
     Weights in int8 are given as what they stand for: scale × (step − zero point), for each channel its own.
     """
@@ -129,11 +129,11 @@ def constant(graph: Any, index: int) -> NDArray[Any] | None:
         return None
     dtype = np.float32 if tensor.type == _FLOAT32 else np.int8
     values = np.frombuffer(np.asarray(data, np.uint8).tobytes(), dtype).reshape(tensor.shape)
-    return values if tensor.type == _FLOAT32 else dequantised(values, tensor.quantization)
+    return values if tensor.type == _FLOAT32 else dequantise_tensor(values, tensor.quantization)
 
 
-def dequantised(steps: NDArray[np.int8], quantisation: Any) -> NDArray[np.float32]:
-    """What int8 steps stand for, float32 of the same shape, with one scale or one for each channel."""
+def dequantise_tensor(steps: NDArray[np.int8], quantisation: Any) -> NDArray[np.float32]:
+    """Return what int8 steps stand for, float32 of the same shape, with one scale or one for each channel."""
     scale, zero_point = np.asarray(quantisation.scale, np.float32), np.asarray(quantisation.zeroPoint, np.float32)
     along = [1] * steps.ndim
     if len(scale) > 1:
@@ -141,8 +141,8 @@ def dequantised(steps: NDArray[np.int8], quantisation: Any) -> NDArray[np.float3
     return (steps.astype(np.float32) - zero_point.reshape(along)) * scale.reshape(along)
 
 
-def with_int8_weights(float_model: bytes, int8_model: bytes) -> bytes:
-    """The float model with the weights of the int8 model: what rounding the weights alone costs.
+def exchange_weights(float_model: bytes, int8_model: bytes) -> bytes:
+    """Return the float model with the weights of the int8 model: it loses what rounding the weights alone costs.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def with_int8_weights(float_model: bytes, int8_model: bytes) -> bytes:
     """
     graph, int8_graph = read_graph(float_model), read_graph(int8_model)
     exchanged = 0
-    for ours, theirs in paired_operators(graph, int8_graph):
+    for ours, theirs in pair_operators(graph, int8_graph):
         for index, paired in zip(ours.inputs, theirs.inputs, strict=False):
             rounded = constant(int8_graph, paired)
             if rounded is None or graph.subgraphs[0].tensors[index].type != _FLOAT32:
@@ -166,8 +166,8 @@ def with_int8_weights(float_model: bytes, int8_model: bytes) -> bytes:
     return write_graph(graph)
 
 
-def operators_apart(float_model: bytes) -> tuple[bytes, list[tuple[int, int]]]:
-    """The float model taken apart: every operator reads inputs of the model alone.
+def separate_operators(float_model: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """Take the float model apart: every operator reads inputs of the model alone.
 
     So each can be given what its twin in the int8 model was given, and the
     error that it adds itself is seen.
@@ -204,11 +204,11 @@ def _computing(graph: Any) -> Iterator[tuple[Any, Operator]]:
 
 
 def calibrated_range(graph: Any, index: int) -> tuple[float, float] | None:
-    """The least and the greatest number that an int8 tensor can stand for; None for another type."""
+    """Return the least and the greatest number that an int8 tensor can stand for; None for another type."""
     tensor = graph.subgraphs[0].tensors[index]
     if tensor.type != _INT8:
         return None
-    low, high = dequantised(np.array([-128, 127], np.int8), tensor.quantization)
+    low, high = dequantise_tensor(np.array([-128, 127], np.int8), tensor.quantization)
     if not math.isfinite(low) or not math.isfinite(high):
         raise BundleError(f"the tensor {short_name(tensor.name.decode())} has no finite range: export the bundle again")
     return float(low), float(high)

@@ -31,18 +31,18 @@ ENGINE_STAGES = tuple(f"int8-{engine}" for engine in ENGINES)
 def accuracy_result(
     stages: Sequence[Stage], clips: LabelledClips, labels: Sequence[str], root: Path, part: str
 ) -> dict[str, Any]:
-    """All of the schema ``kwspot.accuracy/1`` but its head."""
+    """Return all of the schema ``kwspot.accuracy/1`` but its head."""
     head = {"data": root.resolve().name, "part": part, "labels": list(labels)}
     return {**head, **summary(stages, clips.truth, labels), **waterfall(stages, clips, labels, root)}
 
 
 def label_name(labels: Sequence[str], index: int) -> str:
-    """A predicted label as it is written."""
+    """Return a predicted label as it is written."""
     return NOTHING_FIRED if index == NOTHING else labels[index]
 
 
 def predecessor(stages: Sequence[Stage], index: int) -> Stage | None:
-    """The stage that a stage is a step from; None for the first.
+    """Return the stage that a stage is a step from; None for the first.
 
     Engines are alternatives of one another, so each is compared with the first
     of them, as is the stream; all else with the stage before it.
@@ -56,7 +56,7 @@ def predecessor(stages: Sequence[Stage], index: int) -> Stage | None:
 
 
 def waterfall(stages: Sequence[Stage], clips: LabelledClips, labels: Sequence[str], root: Path) -> dict[str, Any]:
-    """``steps``, ``confusion``, ``det``, and the evidence of every stage, of the schema ``kwspot.accuracy/1``.
+    """Return ``steps``, ``confusion``, ``det``, and the evidence of every stage, of ``kwspot.accuracy/1``.
 
     ``right`` says in base64 which clips each stage got right, a bit for each,
     so that two results of the same ``clip_set`` can be compared clip by clip.
@@ -83,8 +83,8 @@ def waterfall(stages: Sequence[Stage], clips: LabelledClips, labels: Sequence[st
     }
 
 
-def unpacked(right: str, count: int) -> NDArray[np.bool_]:
-    """``right`` of one stage as booleans (count,)."""
+def unpack_right(right: str, count: int) -> NDArray[np.bool_]:
+    """Return ``right`` of one stage as booleans (count,)."""
     return np.unpackbits(np.frombuffer(base64.b64decode(right), np.uint8), count=count).astype(bool)
 
 
@@ -118,7 +118,7 @@ def _step(
 
 
 def _confusion(stage: Stage, truth: NDArray[np.intp], labels: Sequence[str]) -> list[list[int]]:
-    """Clips of each label (row) by what was said (column); a last column counts where nothing fired."""
+    """Count clips, labels × (labels + 1): label by prediction; the last column counts where nothing fired."""
     counts = np.zeros((len(labels), len(labels) + 1), int)
     np.add.at(counts, (truth, np.where(stage.predicted == NOTHING, len(labels), stage.predicted)), 1)
     return [[int(count) for count in row] for row in counts]

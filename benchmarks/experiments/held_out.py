@@ -48,7 +48,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def sources_of(test: Path) -> list[Path]:
-    """The folders in a test folder: words first, silence from quiet to loud last."""
+    """Return the folders in a test folder: words first, silence from quiet to loud last."""
     found = [path for path in test.iterdir() if path.is_dir()] if test.is_dir() else []
     if not found:
         raise DataFolderError(
@@ -82,9 +82,9 @@ def main(argv: Sequence[str]) -> int:
     evidence: list[tuple[str, ...]] = []
     for path in folders:
         clips = load_clips(DataFolder(path), "all", None, bundle.manifest)
-        heard = engine_stage(bundle, engine, "int8", clips.frames)
-        right = heard.predicted == clips.truth
-        wrong = Counter(labels[said] for said, is_right in zip(heard.predicted, right, strict=True) if not is_right)
+        stage = engine_stage(bundle, engine, "int8", clips.frames)
+        right = stage.predicted == clips.truth
+        wrong = Counter(labels[other] for other, is_right in zip(stage.predicted, right, strict=True) if not is_right)
         rows.append(
             {
                 "source": path.name,
@@ -104,9 +104,9 @@ def main(argv: Sequence[str]) -> int:
                 "heard_instead": dict(wrong.most_common()),
             }
         )
-        for clip, said, score in zip(clips.clips, heard.predicted, heard.score, strict=True):
+        for clip, label, score in zip(clips.clips, stage.predicted, stage.score, strict=True):
             name = clip.path.relative_to(args.data).as_posix()
-            evidence.append((path.name, name, labels[said], f"{score:.6f}"))
+            evidence.append((path.name, name, labels[label], f"{score:.6f}"))
     if args.predictions:
         _write_predictions(args.predictions, evidence)
     values = result(SCHEMA, bundle, {"data": str(args.data), "engine": engine, "sources": rows})
@@ -116,7 +116,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(values: dict[str, Any]) -> str:
-    """As Markdown: a row for each source."""
+    """Return a row for each source, as Markdown."""
     lines = [
         f"{values['bundle']['name']} in int8 ({values['engine']}) on {values['data']}",
         "",

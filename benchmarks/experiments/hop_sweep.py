@@ -51,7 +51,7 @@ class Word(NamedTuple):
 
 
 def end_of_word(sound: NDArray[np.int16], rate_hz: int) -> int:
-    """Sample at which a word is over: see the module."""
+    """Return the sample at which the word in a sound, int16 (n,), is over: see the module."""
     window = round(_END_WINDOW_S * rate_hz)
     count = len(sound) // window
     if count == 0:
@@ -64,7 +64,7 @@ def end_of_word(sound: NDArray[np.int16], rate_hz: int) -> int:
 def stream_of(
     clips: Sequence[Clip], *, minutes: float, rate_hz: int, seed: int = 3
 ) -> tuple[NDArray[np.int16], list[Word]]:
-    """Clips drawn at random with gaps of faint noise before each, and a second of zeros at the end."""
+    """Return clips drawn at random with gaps of faint noise, and a second of zeros at the end, int16 (n,)."""
     rng = np.random.default_rng(seed)
     parts: list[NDArray[np.int16]] = []
     words: list[Word] = []
@@ -81,7 +81,7 @@ def stream_of(
 
 
 def score(found: Sequence[tuple[str, int]], words: Sequence[Word], rate_hz: int) -> dict[str, Any]:
-    """Misses, detections that are no word's, the delays of the others in ms, and the places of the words heard.
+    """Count misses, detections that are no word's, the delays of the others in ms, and the places of the words heard.
 
     Each detection belongs to one word at the most, the first that it fits.
     """
@@ -109,7 +109,7 @@ def score(found: Sequence[tuple[str, int]], words: Sequence[Word], rate_hz: int)
 
 
 def at_hop(bundle: Bundle, hop_ms: float) -> Bundle:
-    """A window bundle that runs its model at another hop."""
+    """Return a window bundle that runs its model at another hop."""
     frames = hop_ms / bundle.manifest.features.hop_ms
     if frames < 1 or abs(frames - round(frames)) > 1e-6:
         raise ConfigError(
@@ -124,7 +124,7 @@ def at_hop(bundle: Bundle, hop_ms: float) -> Bundle:
 def run(
     bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], engine: str | None, threshold: float | None
 ) -> dict[str, Any]:
-    """One of the ``runs`` of the schema ``kwspot.hops/1``, but for what another loses and wins."""
+    """Measure one of the ``runs`` of ``kwspot.hops/1`` on a sound, int16 (n,), but for what another loses and wins."""
     rate_hz = bundle.manifest.features.sample_rate_hz
     thresholds = None if threshold is None else dict.fromkeys(bundle.manifest.words, threshold)
     spotter = KeywordSpotter(bundle, engine=engine, thresholds=thresholds)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def kwspot(bundle: str) -> Push:
-    """Our own."""
+    """Open our own."""
     from kwspot.runtime import KeywordSpotter, load_bundle
 
     spotter = KeywordSpotter(load_bundle(bundle), engine="litert")
@@ -36,7 +36,7 @@ def kwspot(bundle: str) -> Push:
 
 
 def pymicro_wakeword(_model: str) -> Push:
-    """10 ms frames and an int8 streaming model, as its README feeds it."""
+    """Open an int8 streaming model with 10 ms frames, as its README feeds it."""
     from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
 
     word, features = MicroWakeWord.from_builtin(Model.OKAY_NABU), MicroWakeWordFeatures()
@@ -48,7 +48,7 @@ def pymicro_wakeword(_model: str) -> Push:
 
 
 def porcupine(_model: str) -> Push:
-    """Frames of 512 samples, cut from the blocks."""
+    """Open Porcupine, which takes frames of 512 samples, cut from the blocks."""
     import numpy as np
     import pvporcupine
 
@@ -67,7 +67,7 @@ def porcupine(_model: str) -> Push:
 
 
 def openwakeword(_model: str) -> Push:
-    """Blocks as they come; it works in steps of 80 ms."""
+    """Open openWakeWord, which takes blocks as they come and works in steps of 80 ms."""
     import os
 
     import openwakeword as package
@@ -79,7 +79,7 @@ def openwakeword(_model: str) -> Push:
 
 
 def librosa_window(bundle: str) -> Push:
-    """What hobby scripts do: librosa's features of the last second, anew for each block, into an int8 TFLite model."""
+    """Do what hobby scripts do: librosa's features of the last second, for each block, into an int8 TFLite model."""
     import librosa
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
@@ -119,7 +119,7 @@ RUNTIMES = {
 
 
 def run_over(push: Push, blocks: list[NDArray[np.int16]]) -> dict[str, Any]:
-    """CPU seconds of all threads without a clock in between; then the time of each block."""
+    """Measure the CPU seconds of all threads over blocks, int16 (n,), then the time of each block."""
     start = time.process_time()
     heard = sum(push(block) for block in blocks)
     cpu_s = time.process_time() - start

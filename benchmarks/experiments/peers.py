@@ -89,7 +89,7 @@ class Peer:
         )
 
     def run_round(self) -> None:
-        """Once over the sound."""
+        """Run once over the sound."""
         assert self._process.stdin is not None
         # One that has died says so by having no answer.
         with contextlib.suppress(BrokenPipeError):
@@ -98,7 +98,7 @@ class Peer:
         self.rounds.append(self._answer())
 
     def end(self) -> float:
-        """Peak memory in MB; the process ends."""
+        """End the process and return its peak memory in MB."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         rss_mb = self._answer()["rss_mb"]
@@ -106,7 +106,7 @@ class Peer:
         return rss_mb
 
     def kill(self) -> None:
-        """At once, whatever it does."""
+        """End it at once, whatever it does."""
         self._process.kill()
         # What was not read any more is of no interest.
         with contextlib.suppress(BrokenPipeError), self._process:
@@ -114,7 +114,7 @@ class Peer:
 
 
 def measure(entries: Sequence[Entry], sound_file: Path, *, seconds: float, block_samples: int, rounds: int) -> Any:
-    """The ``runs`` of the schema ``kwspot.peers/1``, the rounds interleaved."""
+    """Measure the ``runs`` of the schema ``kwspot.peers/1``, the rounds interleaved."""
     peers: list[Peer] = []
     try:
         for entry in entries:
@@ -141,7 +141,7 @@ def measure(entries: Sequence[Entry], sound_file: Path, *, seconds: float, block
 
 
 def environment(name: str, folder: Path) -> str:
-    """Python of a peer's environment, made if it is not there."""
+    """Return the Python of a peer's environment, made if it is not there."""
     python = folder / name / "bin" / "python"
     if not (folder / name / "ready").exists():
         note(f"making the environment of {name} in {folder / name}")
@@ -151,8 +151,8 @@ def environment(name: str, folder: Path) -> str:
         ):
             run_child(
                 command,
-                lambda said: EngineError(
-                    f"{name} cannot be installed: {said}; leave it out with --only, or see to it by hand"
+                lambda output: EngineError(
+                    f"{name} cannot be installed: {output}; leave it out with --only, or see to it by hand"
                 ),
             )
         (folder / name / "ready").touch()

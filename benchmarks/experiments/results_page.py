@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kwspot.benchmarks.experiments.results_seeds import asked_seeds, measured_seeds
+from kwspot.benchmarks.experiments.results_seeds import measure_seeds, parse_seeds
 from kwspot.benchmarks.experiments.results_text import page
 from kwspot.benchmarks.experiments.steps import keep_settings, measure, train
 from kwspot.runtime.cli import guarded
@@ -59,7 +59,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Make the page."""
     args = _parse(argv)
-    runs_of = asked_seeds(args.seeds)
+    runs_of = parse_seeds(args.seeds)
     data = str(Path(args.data).resolve())
     keep_settings(args.work, {"data": data, "words": args.words, "part": args.part, "epochs": args.epochs})
     words = ("--words", args.words) if args.words else ()
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
         }
         for name in args.seed_presets
     }
-    seeds = {name: measured_seeds(args.work / "seeds" / name, runs) for name, runs in runs_of.items()}
+    seeds = {name: measure_seeds(args.work / "seeds" / name, runs) for name, runs in runs_of.items()}
     text = page(presets, seeds, seed, ["python", "-m", "kwspot.benchmarks.experiments.results_page", *argv])
     with whole_file(args.out) as path:
         path.write_text(text, encoding="utf-8")

@@ -16,8 +16,8 @@ PART = "validation"
 _DRAWN = ("normalisation", "calibration", "versions", "preset")
 
 
-def asked_seeds(values: list[str]) -> dict[str, list[Path]]:
-    """Of ``NAME=RUN,RUN``, name → run folders."""
+def parse_seeds(values: list[str]) -> dict[str, list[Path]]:
+    """Return name → run folders of ``NAME=RUN,RUN``."""
     found: dict[str, list[Path]] = {}
     for value in values:
         name, mark, runs = value.partition("=")
@@ -30,8 +30,8 @@ def asked_seeds(values: list[str]) -> dict[str, list[Path]]:
     return found
 
 
-def measured_seeds(work: Path, runs: list[Path]) -> list[dict[str, Any]]:
-    """What the page says of each run; what is in `work` already is taken as it is.
+def measure_seeds(work: Path, runs: list[Path]) -> list[dict[str, Any]]:
+    """Measure each run; what is in `work` already is taken as it is.
 
     Raises
     ------

@@ -187,7 +187,7 @@ def page(
     seed: Mapping[str, Mapping[str, Values]],
     command: Sequence[str],
 ) -> str:
-    """The page as Markdown; `seeds` is configuration → runs, `seed` preset → protocol → ``metrics.json``."""
+    """Return the page as Markdown; `seeds` is configuration → runs, `seed` preset → protocol → ``metrics.json``."""
     first = presets[0]["accuracy"]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     lines = [

@@ -45,7 +45,7 @@ def _resident_kb() -> float:
 
 
 def blocks_of(sound: NDArray[np.int16], samples: int) -> Iterator[NDArray[np.int16]]:
-    """So many samples of a sound that repeats, in blocks of changing size."""
+    """Yield so many samples of a sound, int16 (n,), that repeats, in blocks of changing size."""
     place = 0
     for size in itertools.cycle(_BLOCK_SAMPLES):
         if samples <= 0:
@@ -57,13 +57,13 @@ def blocks_of(sound: NDArray[np.int16], samples: int) -> Iterator[NDArray[np.int
 
 
 def slope_of(readings: Sequence[float]) -> float:
-    """Of a straight line through readings at equal distances, by least squares, in units per reading."""
+    """Return the slope of a line through readings at equal distances, by least squares, in units per reading."""
     x = np.arange(len(readings)) - (len(readings) - 1) / 2
     return float(x @ np.asarray(readings) / (x @ x))
 
 
 def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dict[str, Any]:
-    """The content of a result of the schema ``kwspot.soak/1``."""
+    """Hear a sound, int16 (n,), for hours; return the content of a result of the schema ``kwspot.soak/1``."""
     rate_hz = spotter.bundle.manifest.features.sample_rate_hz
     per_reading = 3600 * rate_hz // READINGS_PER_HOUR
     detections, at_sample = 0, 0

@@ -96,7 +96,7 @@ def _measured(work: Path, model: str, seconds: int, epochs: int) -> dict[str, An
 
 
 def inference_us(model: Path) -> float:
-    """The median time of one inference of a Keras model as float TFLite in LiteRT, one thread, microseconds."""
+    """Measure the median time of an inference of a Keras model as float TFLite in LiteRT, one thread, microseconds."""
     import os
 
     os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -25,7 +25,7 @@ NOISE_DBFS = (-60.0, -35.0)
 
 
 def write_length(source: DataFolder, words: Sequence[str], seconds: int, most: int, to: Path) -> None:
-    """A data folder with up to `most` training clips of each word, and all to validate on, each in `seconds` of sound.
+    """Write a data folder: up to `most` training clips of each word, all to validate on, in `seconds` of sound each.
 
     Which clips, and which noise at which level, is the same for every length;
     the place is drawn so that the whole recording fits.
@@ -64,7 +64,7 @@ def write_length(source: DataFolder, words: Sequence[str], seconds: int, most: i
 def in_noise(
     word: NDArray[np.int16], noises: Sequence[NDArray[np.int16]], length: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """A recording, int16 (n,), at a drawn place of `length` samples, in noise of a drawn level or in none."""
+    """Put a recording, int16 (n,), at a drawn place of `length` samples, in noise of a drawn level or in none."""
     silent = rng.random() < SILENT_SHARE
     level = 10 ** (rng.uniform(*NOISE_DBFS) / 20)
     noise = noises[int(rng.integers(len(noises)))] / INT16_FULL_SCALE

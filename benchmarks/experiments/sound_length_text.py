@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 
 def page(rows: Sequence[Row], about: Mapping[str, Any], command: Sequence[str], picture: Path) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     here = machine()
     words = ", ".join(about["words"])
     lines = [
@@ -58,7 +58,7 @@ def _line(row: Row) -> str:
 
 
 def draw(rows: Sequence[Row], target: Path) -> None:
-    """Three panels by length, a line for each model: accuracy with its interval, training time, cost per second."""
+    """Draw three panels by length, a line for each model: accuracy and interval, training time, cost per second."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -66,16 +66,16 @@ def _ready(command: Sequence[str]) -> Ready:
         first = process.stdout.readline()
         passed_s = time.perf_counter() - start
         cpu_s, peak_mb = _used(process.pid) if first else (0.0, 0.0)
-        _, said = process.communicate()
+        _, errors = process.communicate()
     if process.returncode:
-        raise _failure(command, last_words(said, process.returncode))
+        raise _failure(command, last_words(errors, process.returncode))
     if '"start"' not in first:
         raise EngineError(f"'{' '.join(command)}' began with {first!r}; expected a start event: look at its output")
     return Ready(passed_s, cpu_s, peak_mb)
 
 
-def _failure(command: Sequence[str], said: str) -> EngineError:
-    return EngineError(f"'{' '.join(command)}' failed: {said}")
+def _failure(command: Sequence[str], output: str) -> EngineError:
+    return EngineError(f"'{' '.join(command)}' failed: {output}")
 
 
 def _title(words: Sequence[str], bundle: Bundle) -> str:

@@ -73,7 +73,7 @@ def _measure(bundle: Bundle, engine: str, precision: str, sound_file: Path, hops
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     output = run_child(
         command,
-        lambda said: EngineError(f"{engine} ({precision}) cannot be measured: {said}"),
+        lambda output: EngineError(f"{engine} ({precision}) cannot be measured: {output}"),
         environment={**os.environ, **one_thread},
     )
     values: dict[str, Any] = json.loads(output)

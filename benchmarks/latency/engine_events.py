@@ -32,14 +32,14 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Heard:
+class EngineOutput:
     """`scores` float32 (inferences, labels) of all sounds in a row, and the events in order."""
 
     scores: NDArray[np.float32]
     events: list[Event]
 
 
-def heard_by(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:
+def hear_sounds(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -> EngineOutput:
     """Hear sounds, int16 (n,) each, each a stream of its own."""
     scorer, replay = Scorer(bundle, engine), Replay(bundle.manifest)
     scored = [scorer.score(sound) for sound in sounds]
@@ -48,11 +48,11 @@ def heard_by(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -
         for number, one in enumerate(scored)
         for found in replay.events(one)
     ]
-    return Heard(Scored.join(scored).scores, events)
+    return EngineOutput(Scored.join(scored).scores, events)
 
 
-def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> Heard:
-    """The same in tflite-runtime, which needs numpy 1, by the Python of an environment that has it.
+def hear_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> EngineOutput:
+    """Hear sounds, int16 (n,) each, in tflite-runtime, which needs numpy 1, by the Python of an environment with it.
 
     Raises
     ------
@@ -66,14 +66,14 @@ def heard_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int
             python, "kwspot.benchmarks.latency.engine_events", str(bundle.path.resolve()), "tflite", str(name)
         )
         events = [Event(**values) for values in json.loads((name / "events.json").read_text())]
-        return Heard(np.load(name / "scores.npy"), events)
+        return EngineOutput(np.load(name / "scores.npy"), events)
 
 
 def _work(bundle_path: str, engine: str, folder: str) -> int:
     sounds = [np.load(path) for path in sorted(Path(folder).glob("*.npy"), key=lambda path: int(path.stem))]
-    heard = heard_by(load_bundle(bundle_path), engine, sounds)
-    np.save(Path(folder) / "scores.npy", heard.scores)
-    (Path(folder) / "events.json").write_text(json.dumps([vars(event) for event in heard.events]))
+    output = hear_sounds(load_bundle(bundle_path), engine, sounds)
+    np.save(Path(folder) / "scores.npy", output.scores)
+    (Path(folder) / "events.json").write_text(json.dumps([vars(event) for event in output.events]))
     return 0
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from kwspot.benchmarks.latency.engine_events import Heard
+    from kwspot.benchmarks.latency.engine_events import EngineOutput
     from kwspot.runtime.model.bundle import Bundle
 
 SCHEMA = "kwspot.engines/1"
@@ -46,8 +46,8 @@ def main(argv: Sequence[str]) -> int:
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
     sounds = [_sound_of(path, rate_hz) for path in args.wav]
-    heard = _heard(bundle, args.tflite_python, sounds)
-    others = [name for name in heard if name != "litert"]
+    outputs = _outputs_of(bundle, args.tflite_python, sounds)
+    others = [name for name in outputs if name != "litert"]
     values = result(
         SCHEMA,
         bundle,
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
                 for path, sound in zip(args.wav, sounds, strict=True)
             ],
             "comparisons": {
-                f"litert~{name}": compare(heard["litert"], heard[name], rate_hz=rate_hz) for name in others
+                f"litert~{name}": compare(outputs["litert"], outputs[name], rate_hz=rate_hz) for name in others
             },
         },
     )
@@ -74,19 +74,21 @@ def _sound_of(path: str, rate_hz: int) -> NDArray[np.int16]:
     return np.concatenate([np.empty(0, np.int16), *wav_blocks(path, rate_hz=rate_hz)])
 
 
-def _heard(bundle: Bundle, tflite_python: str | None, sounds: Sequence[NDArray[np.int16]]) -> dict[str, Heard]:
-    """Engine → what it heard; LiteRT and onnxruntime always, tflite-runtime where it can run."""
+def _outputs_of(
+    bundle: Bundle, tflite_python: str | None, sounds: Sequence[NDArray[np.int16]]
+) -> dict[str, EngineOutput]:
+    """Engine → its output; LiteRT and onnxruntime always, tflite-runtime where it can run."""
     from kwspot.benchmarks.engine_choice import engines_to_measure, note
-    from kwspot.benchmarks.latency.engine_events import heard_by, heard_elsewhere
+    from kwspot.benchmarks.latency.engine_events import hear_elsewhere, hear_sounds
 
-    heard = {name: heard_by(bundle, name, sounds) for name in engines_to_measure(bundle, ["litert", "onnx"])}
+    outputs = {name: hear_sounds(bundle, name, sounds) for name in engines_to_measure(bundle, ["litert", "onnx"])}
     if tflite_python is not None:
-        heard["tflite"] = heard_elsewhere(bundle, tflite_python, sounds)
+        outputs["tflite"] = hear_elsewhere(bundle, tflite_python, sounds)
     elif "tflite" in engines_to_measure(bundle, None):
-        heard["tflite"] = heard_by(bundle, "tflite", sounds)
+        outputs["tflite"] = hear_sounds(bundle, "tflite", sounds)
     else:
         note("tflite is not compared: name the Python of an environment with kwspot[tflite] with --tflite-python")
-    return heard
+    return outputs
 
 
 def _print_table(values: dict[str, Any], out: TextIO) -> None:

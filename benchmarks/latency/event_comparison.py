@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kwspot.benchmarks.latency.engine_events import Event, Heard
+from kwspot.benchmarks.latency.engine_events import EngineOutput, Event
 
 SAME_UTTERANCE_S = 0.5
 """An event of the other engine with the same label and no farther away is of the same utterance."""
@@ -22,8 +22,8 @@ class Pairing:
     theirs: Event | None
 
 
-def paired(ours: Sequence[Event], theirs: Sequence[Event], within_samples: int) -> list[Pairing]:
-    """Every event once, with the nearest event of the other engine that is of the same utterance."""
+def pair_events(ours: Sequence[Event], theirs: Sequence[Event], within_samples: int) -> list[Pairing]:
+    """Pair every event with the nearest event of the other engine that is of the same utterance."""
     left = list(theirs)
     pairs = []
     for event in ours:
@@ -40,14 +40,14 @@ def paired(ours: Sequence[Event], theirs: Sequence[Event], within_samples: int) 
     return pairs + [Pairing(None, other) for other in left]
 
 
-def compare(ours: Heard, theirs: Heard, *, rate_hz: int) -> dict[str, Any]:
-    """One of the ``comparisons`` of the schema ``kwspot.engines/1``.
+def compare(ours: EngineOutput, theirs: EngineOutput, *, rate_hz: int) -> dict[str, Any]:
+    """Return one of the ``comparisons`` of the schema ``kwspot.engines/1``.
 
     ``identical`` says that all events are equal in label, time and, to the last
     bit, score; `differences` lists those that are not; ``same_word_and_time``
     counts the events that differ in their score at most.
     """
-    pairs = paired(ours.events, theirs.events, round(SAME_UTTERANCE_S * rate_hz))
+    pairs = pair_events(ours.events, theirs.events, round(SAME_UTTERANCE_S * rate_hz))
     off = np.abs(ours.scores - theirs.scores)  # (inferences, labels)
     return {
         "events": [len(ours.events), len(theirs.events)],

@@ -14,7 +14,7 @@ SOUND_S = 30
 
 
 def sound_of(path: str, rate_hz: int, least_samples: int) -> NDArray[np.int16]:
-    """The first stretch of a file, int16; a shorter one than `least_samples` is refused."""
+    """Read the first stretch of a file, int16 (n,); a shorter one than `least_samples` is refused."""
     sound = read_sound(path, rate_hz)[: SOUND_S * rate_hz]
     if len(sound) < least_samples:
         raise RecordingError(f"{path} is shorter than {least_samples} samples at {rate_hz} Hz; expected a longer one")
@@ -22,7 +22,7 @@ def sound_of(path: str, rate_hz: int, least_samples: int) -> NDArray[np.int16]:
 
 
 def synthetic_sound(rate_hz: int) -> NDArray[np.int16]:
-    """Noise that swells and fades about as often as syllables do; the same every time.
+    """Make noise, int16 (n,), that swells and fades about as often as syllables do; the same every time.
 
     Of all steps only the decision has a branch that depends on the sound.
     """

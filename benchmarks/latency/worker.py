@@ -32,7 +32,7 @@ HISTOGRAM_BINS = 40
 
 VERIFIER = "verifier"
 STEPS = ("features", "inference", VERIFIER, "decision", "total")
-"""The verifier is left out of what is told of a bundle that looks once."""
+"""A bundle without a verifier has no such step."""
 
 
 def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDArray[np.int16]], hops: int) -> Any:
@@ -78,7 +78,7 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
 
 
 def _cpu_seconds(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]], hops: int) -> float:
-    """CPU seconds of so many hops, of all threads, with no clock read in between."""
+    """Measure the CPU seconds of so many hops, int16 (hop,) each, of all threads, with no clock read in between."""
     for block in islice(blocks, WARM_UP_HOPS):
         spotter.push(block)
     measured = list(islice(blocks, hops))
@@ -89,7 +89,7 @@ def _cpu_seconds(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]], h
 
 
 def _cold_us(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]]) -> float:
-    """The longest of the first hops: the one in which the engine runs for the first time."""
+    """Time the first hops, int16 (hop,) each; return the longest, in which the engine runs for the first time."""
     longest = 0
     for block in islice(blocks, FIRST_HOPS):
         start = time.perf_counter_ns()
@@ -99,7 +99,7 @@ def _cold_us(spotter: KeywordSpotter, blocks: Iterator[NDArray[np.int16]]) -> fl
 
 
 def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops: int) -> dict[str, Any]:
-    """One of the ``runs`` of the schema ``kwspot.latency/1``; call it once, in a fresh process."""
+    """Measure one of the ``runs`` of the schema ``kwspot.latency/1``; call it once, in a fresh process."""
     start = time.perf_counter()
     from kwspot.runtime.detect.spotter import KeywordSpotter
     from kwspot.runtime.model.bundle import load_bundle

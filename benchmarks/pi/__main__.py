@@ -22,7 +22,7 @@ from kwspot.runtime.model.bundle import load_bundle
 
 
 def agree(board: list[dict[str, Any]], here: list[dict[str, Any]], *, exact: bool, hop_samples: int) -> bool:
-    """Whether a board's events are this machine's: to the last digit, or the same words at most a hop apart."""
+    """Return whether a board's events are this machine's: to the last digit, or the same words at most a hop apart."""
     if exact:
         return board == here
     if [event.get("label") for event in board] != [event.get("label") for event in here]:
@@ -60,10 +60,12 @@ def main(argv: Sequence[str]) -> int:
         same = agree(outcome.events, here, exact=exact, hop_samples=hop)
         if not same:
             differing.append(name)
-        heard = [event["label"] for event in outcome.events if event["event"] == "detection"]
+        detected = [event["label"] for event in outcome.events if event["event"] == "detection"]
         print(f"{name}: archive {archive.stat().st_size / 1e6:.2f} MB, {time.monotonic() - start:.0f} s")
         print("".join(f"  {line}\n" for line in outcome.selftest.splitlines()), end="")
-        print(f"  heard {', '.join(heard) or 'nothing'}: {'as' if same else 'NOT as'} {reference} on this machine")
+        print(
+            f"  detected {', '.join(detected) or 'nothing'}: {'as' if same else 'NOT as'} {reference} on this machine"
+        )
         if not same:
             print(f"  board {outcome.events}\n  here  {here}")
     return 1 if differing else 0

@@ -29,11 +29,11 @@ class Core:
 
     @property
     def debian(self) -> str:
-        """Debian's name of the architecture."""
+        """Return Debian's name of the architecture."""
         return "arm64" if self.architecture == 8 else "armhf"
 
     def cpuinfo(self) -> str:
-        """The board's ``/proc/cpuinfo``, four cores."""
+        """Return the board's ``/proc/cpuinfo``, four cores."""
         core = (
             f"BogoMIPS\t: 108.00\nFeatures\t: {self.features}\nCPU implementer\t: 0x41\n"
             f"CPU architecture: {self.architecture}\nCPU variant\t: {self.variant}\nCPU part\t: {self.part}\n"
@@ -55,7 +55,7 @@ CORES = {
 
 
 def core_of(name: str) -> Core:
-    """A core by its name, or a :class:`ConfigError` that lists them."""
+    """Return a core by its name, or a :class:`ConfigError` that lists them."""
     if name not in CORES:
         raise ConfigError(f"no processor {name!r}; expected one of {', '.join(CORES)}")
     return CORES[name]

@@ -23,7 +23,7 @@ _MASK = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
 
 
 def require(program: str, package: str | None = None) -> str:
-    """The path of a program of the machine, or a :class:`DeployError` that names its package."""
+    """Return the path of a program of the machine, or a :class:`DeployError` that names its package."""
     found = shutil.which(program)
     if found is None:
         raise DeployError(
@@ -54,7 +54,7 @@ class EmulatedBoard:
 
     @property
     def home(self) -> Path:
-        """Where ``/root`` is on this machine."""
+        """Return where ``/root`` is on this machine."""
         return self.root / "root"
 
     def _describe_core(self) -> None:
@@ -108,7 +108,7 @@ class EmulatedBoard:
         return done
 
     def qemu_command(self, command: Sequence[str], *, plugin: str, **environment: str) -> list[str]:
-        """The command line of this machine that runs one program of the board under qemu alone, with a plugin."""
+        """Return the command line that runs one program of the board under qemu alone, with a plugin."""
         # Plugins need the dynamic build.
         words = [require(_QEMU[self.core.debian], "qemu-user"), "-cpu", self.core.name, "-L", str(self.root)]
         for name, value in environment.items():

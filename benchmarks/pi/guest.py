@@ -75,9 +75,9 @@ class Guest:
             )
             environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
-            def failure(said: str) -> DeployError:
+            def failure(output: str) -> DeployError:
                 return DeployError(
-                    f"counting on the emulated {self._board.core.board} failed: {said}; "
+                    f"counting on the emulated {self._board.core.board} failed: {output}; "
                     "the plugin needs QEMU 4.2 to 8, as in Debian 12's qemu-user"
                 )
 

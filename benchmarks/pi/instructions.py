@@ -29,7 +29,7 @@ _WORKER = Path(__file__).with_name("instructions_worker.py")
 
 
 def write_sound(bundle: Bundle, folder: Path) -> Path:
-    """Synthetic sound of all kinds as raw int16; what is counted hardly depends on it."""
+    """Write synthetic sound of all kinds as raw int16; what is counted hardly depends on it."""
     path = folder / "sound.s16"
     rate_hz = bundle.manifest.features.sample_rate_hz
     sound = synthetic_sound(2 * rate_hz).reshape(-1)
@@ -39,7 +39,7 @@ def write_sound(bundle: Bundle, folder: Path) -> Path:
 
 
 def deployed(bundle: Bundle, target: str, engine: str, folder: Path) -> Path:
-    """The folder for PYTHONPATH of a deployed bundle, by ``kwspot deploy``; the bundle lies beside it."""
+    """Deploy a bundle by ``kwspot deploy``; return the folder for PYTHONPATH, which the bundle lies beside."""
     archive = folder / f"{target}-{engine}.tar.gz"
     where = ("--to", str(archive), "--target", target)
     run_child(kwspot_command("deploy", str(bundle.path), *where, "--engine", engine, "--offline"), DeployError)
@@ -81,7 +81,7 @@ def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, wo
 
 
 def count_peer(name: str, bundle: Bundle, *, core: str, target: str, site: Path, work: Path) -> float:
-    """Millions of instructions per second of sound of another runtime, on the sound that :func:`count` takes."""
+    """Count millions of instructions per second of sound of another runtime, on the sound that :func:`count` takes."""
     from kwspot.benchmarks.pi.peers import peer_site
 
     guest = Guest(work, core_of(core), release=RELEASE_OF[target])

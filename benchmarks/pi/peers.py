@@ -24,7 +24,7 @@ _PLATFORMS = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(36, 1
 
 
 def peer_site(name: str, release: str, work: Path) -> Path:
-    """A runtime's folder for PYTHONPATH; made once and kept.
+    """Return a runtime's folder for PYTHONPATH; made once and kept.
 
     Raises
     ------
@@ -39,7 +39,9 @@ def peer_site(name: str, release: str, work: Path) -> Path:
         command += ["--dest", str(wheels), *REQUIREMENTS[name]]
         run_child(
             command,
-            lambda said: DeployError(f"{name} cannot be downloaded: {said}; check the network and pip's configuration"),
+            lambda output: DeployError(
+                f"{name} cannot be downloaded: {output}; check the network and pip's configuration"
+            ),
         )
         unpack_wheels(sorted(wheels.glob("*.whl")), site)
     return site

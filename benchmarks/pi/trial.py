@@ -41,7 +41,7 @@ TRIALS = {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the board said: the installer's last lines, the selftest, and the events of the sound."""
+    """What the board printed: the installer's last lines, the selftest, and the events of the sound."""
 
     installed: str
     selftest: str
@@ -49,13 +49,13 @@ class Outcome:
 
 
 def kwspot(*words: str) -> str:
-    """What a command of the kit says on this machine's standard output."""
-    return run_child(kwspot_command(*words), lambda said: DeployError(f"'kwspot {' '.join(words)}' failed: {said}"))
+    """Run a command of the kit and return its standard output."""
+    return run_child(kwspot_command(*words), lambda output: DeployError(f"'kwspot {' '.join(words)}' failed: {output}"))
 
 
-def events_of(said: str) -> list[dict[str, Any]]:
-    """The detections and the stop of a listening, as they were written."""
-    events: list[dict[str, Any]] = [json.loads(line) for line in said.splitlines()]
+def events_of(output: str) -> list[dict[str, Any]]:
+    """Return the detections and the stop of a listening, as they were written."""
+    events: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
     return [
         {key: value for key, value in event.items() if key != "source"} for event in events if event["event"] != "start"
     ]
@@ -67,7 +67,7 @@ def run_trial(trial: Trial, archive: Path, sound: Path, work: Path) -> Outcome:
     Raises
     ------
     DeployError
-        If a step fails; the message has what the board said.
+        If a step fails; the message has the last line that the board printed.
     """
     board = EmulatedBoard(work, core_of(trial.core), release=trial.release, packages=trial.packages)
     shutil.rmtree(board.home)
@@ -78,8 +78,8 @@ def run_trial(trial: Trial, archive: Path, sound: Path, work: Path) -> Outcome:
     installed = _on(board, "sh", "kwspot-pi/install.sh")
     bundle = f"kwspot/current/{next(path.name for path in (board.home / 'kwspot-pi').glob('*.kws'))}"
     selftest = _on(board, "kwspot/bin/kwspot", "selftest", bundle, "--hops", str(_SELFTEST_HOPS))
-    heard = _on(board, "kwspot/bin/kwspot", "listen", bundle, "--wav", "sound.wav")
-    return Outcome(installed.stderr, selftest.stdout, events_of(heard.stdout))
+    listening = _on(board, "kwspot/bin/kwspot", "listen", bundle, "--wav", "sound.wav")
+    return Outcome(installed.stderr, selftest.stdout, events_of(listening.stdout))
 
 
 def _on(board: EmulatedBoard, *command: str) -> subprocess.CompletedProcess[str]:

@@ -69,7 +69,7 @@ def make_userland(folder: Path, *, release: str, architecture: str, packages: Se
 def _run(command: Sequence[str], *, doing: str, **environment: str) -> str:
     return run_child(
         command,
-        lambda said: DeployError(f"{doing} failed: {said}; check the network and run 'apt-get update'"),
+        lambda output: DeployError(f"{doing} failed: {output}; check the network and run 'apt-get update'"),
         environment={**os.environ, **environment},
     )
 

@@ -47,7 +47,7 @@ class ForeignModel(Protocol):
     leaving: Entry
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Run once on values of exactly ``entry``'s shape and dtype."""
+        """Run once on values of ``entry``'s shape; return the output of shape (1, classes)."""
 
 
 class LiteRtModel:
@@ -71,7 +71,7 @@ class LiteRtModel:
         self.entry, self.leaving = _tflite_entry(inputs[0], shape), _tflite_entry(outputs[0], ())
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Run once."""
+        """Run once on values of ``entry``'s shape; return the output of shape (1, classes)."""
         self._interpreter.set_tensor(self._given, values)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._said))
@@ -98,7 +98,7 @@ class OnnxModel:
         self.leaving = Entry((), _onnx_dtype(path, outputs[0].type), None, None)
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Run once."""
+        """Run once on values of ``entry``'s shape; return the output of shape (1, classes)."""
         return np.asarray(self._session.run(None, {self._given: values})[0])
 
 
@@ -114,7 +114,7 @@ class StreamModel:
         self.leaving = Entry((), real, None, None)
 
     def infer(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Hear one clip."""
+        """Run once on values of ``entry``'s shape; return the output of shape (1, classes)."""
         return self._classifier.score_clip(values)
 
 
@@ -158,7 +158,7 @@ def _onnx_dtype(path: Path, name: str) -> np.dtype[Any]:
 
 
 def onnx_of(tflite: Path, folder: Path) -> Path:
-    """The ONNX form of a .tflite, made by the program tf2onnx.
+    """Convert a .tflite to ONNX with the program tf2onnx.
 
     Raises
     ------
@@ -167,8 +167,8 @@ def onnx_of(tflite: Path, folder: Path) -> Path:
     """
     target = folder / "model.onnx"
 
-    def failure(said: str) -> ModelFileError:
-        return ModelFileError(f"tf2onnx cannot convert {tflite}: {said}; give the .onnx itself with --onnx FILE")
+    def failure(output: str) -> ModelFileError:
+        return ModelFileError(f"tf2onnx cannot convert {tflite}: {output}; give the .onnx itself with --onnx FILE")
 
     command = [sys.executable, "-P", "-m", "tf2onnx.convert", "--opset", "17", "--tflite", str(tflite.resolve())]
     run_child([*command, "--output", str(target)], failure, folder=folder)
@@ -178,7 +178,7 @@ def onnx_of(tflite: Path, folder: Path) -> Path:
 
 
 def open_models(path: Path, onnx: Path | None) -> list[ForeignModel]:
-    """The model in LiteRT and in onnxruntime; an .onnx in onnxruntime alone.
+    """Open the model in LiteRT and in onnxruntime; an .onnx in onnxruntime alone.
 
     Raises
     ------
@@ -198,16 +198,16 @@ def open_models(path: Path, onnx: Path | None) -> list[ForeignModel]:
 
 
 def scores_of(model: ForeignModel, features: NDArray[Any]) -> NDArray[np.float32]:
-    """Scores (n, classes) of features (n, …) of the model's dtype, of as many values as its input has."""
+    """Score features (n, …) of the model's dtype, of as many values as its input has; return scores (n, classes)."""
     given = features.reshape(len(features), *model.entry.shape)
-    said = np.stack([model.infer(clip).reshape(-1) for clip in given])
+    outputs = np.stack([model.infer(clip).reshape(-1) for clip in given])
     if model.leaving.scale is not None and model.leaving.zero_point is not None:
-        return dequantise(said, model.leaving.scale, model.leaving.zero_point)
-    return said.astype(np.float32)
+        return dequantise(outputs, model.leaving.scale, model.leaving.zero_point)
+    return outputs.astype(np.float32)
 
 
-def timed(model: ForeignModel, features: NDArray[Any], seconds: float) -> dict[str, Any]:
-    """Inferences per second: for each of the first inputs a warm-up, then for so long; their median counts."""
+def time_inferences(model: ForeignModel, features: NDArray[Any], seconds: float) -> dict[str, Any]:
+    """Time inferences of features (n, …): so long on each of the first inputs, after a warm-up; the median counts."""
     rates, latencies = [], []
     for clip in features[:REPEATS].reshape(-1, *model.entry.shape):
         for _ in range(WARM_UP):

@@ -100,7 +100,7 @@ def _from_recordings(bundle: Bundle, data: Path, part: str | None) -> FeatureFil
 
 
 def _measure(model: ForeignModel, clips: FeatureFiles, seconds: float, progress: Progress) -> dict[str, Any]:
-    from kwspot.benchmarks.protocols.foreign_model import ModelFileError, scores_of, timed
+    from kwspot.benchmarks.protocols.foreign_model import ModelFileError, scores_of, time_inferences
     from kwspot.benchmarks.protocols.mlperf_data import QUALITY_TARGET
     from kwspot.runtime.intervals import wilson_interval
 
@@ -118,7 +118,7 @@ def _measure(model: ForeignModel, clips: FeatureFiles, seconds: float, progress:
         "accuracy": correct / len(clips.names),
         "ci95": list(wilson_interval(correct, len(clips.names))),
         "reaches_target": correct / len(clips.names) >= QUALITY_TARGET,
-        **timed(model, clips.features, seconds),
+        **time_inferences(model, clips.features, seconds),
         "threads": 1,
     }
 

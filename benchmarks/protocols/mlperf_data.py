@@ -33,7 +33,7 @@ class FeatureFiles:
 
 
 def read_feature_files(folder: Path, values: int, dtype: np.dtype[Any]) -> FeatureFiles:
-    """All files that ``y_labels.csv`` lists.
+    """Read all files that ``y_labels.csv`` lists.
 
     Raises
     ------

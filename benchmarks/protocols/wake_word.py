@@ -2,7 +2,7 @@
 
 References
 ----------
-Picovoice, *wake-word-benchmark*: takes of the word mixed into speech and
+Picovoice, *wake-word-benchmark*: utterances of the word mixed into speech and
 noise at a fixed ratio; every threshold gives a miss rate and a number of false
 accepts for an hour of background.
 """
@@ -27,12 +27,12 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 
 
 def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[str, Any]:
-    """Scores of the whole stream, and where in it the word is said.
+    """Score the whole stream, and note where in it the word is spoken.
 
     Returns
     -------
     dict
-        ``scored`` (:class:`~kwspot.runtime.detect.replay.Scored`), ``said``
+        ``scored`` (:class:`~kwspot.runtime.detect.replay.Scored`), ``utterances``
         (begin, end) in samples for every take, ``background_s`` and ``seconds``.
     """
     from kwspot.runtime.detect.replay import Scored, Scorer
@@ -40,41 +40,41 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
     rate_hz = bundle.manifest.features.sample_rate_hz
     scorer = Scorer(bundle, engine)
     parts: list[Scored] = []
-    said: list[tuple[int, int]] = []
+    utterances: list[tuple[int, int]] = []
     clock = background = 0
     for piece in pieces:
         if piece.is_word:
-            said.append((clock, clock + len(piece.sound)))
+            utterances.append((clock, clock + len(piece.sound)))
         else:
             background += len(piece.sound)
         clock += len(piece.sound)
         parts.append(scorer.push(piece.sound))
     return {
         "scored": Scored.join([*parts, scorer.finish()]),
-        "said": said,
+        "utterances": utterances,
         "background_s": background / rate_hz,
         "seconds": clock / rate_hz,
     }
 
 
-def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str, Any]) -> dict[str, float | int]:
-    """Misses and false accepts at a threshold; a take that fires twice is one hit, and is no false accept."""
+def operating_point(bundle: Bundle, word: str, threshold: float, stream: dict[str, Any]) -> dict[str, float | int]:
+    """Count misses and false accepts at a threshold; an utterance that fires twice is one hit and no false accept."""
     import numpy as np
 
     from kwspot.runtime.detect.replay import Replay
 
     manifest = bundle.manifest
     thresholds = {other: manifest.decision.threshold_of(other) for other in manifest.words}
-    said, after = heard["said"], round(AFTER_S * manifest.features.sample_rate_hz)
-    starts = np.array([begin for begin, _ in said])
-    hit = np.zeros(len(said), bool)
+    utterances, after = stream["utterances"], round(AFTER_S * manifest.features.sample_rate_hz)
+    starts = np.array([begin for begin, _ in utterances])
+    hit = np.zeros(len(utterances), bool)
     false = 0
-    for detection in Replay(manifest, {**thresholds, word: threshold}).events(heard["scored"]):
+    for detection in Replay(manifest, {**thresholds, word: threshold}).events(stream["scored"]):
         if detection.label != word:
             continue
-        utterance = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
-        if utterance >= 0 and detection.at_sample <= said[utterance][1] + after:
-            hit[utterance] = True
+        place = int(np.searchsorted(starts, detection.at_sample, side="right")) - 1
+        if place >= 0 and detection.at_sample <= utterances[place][1] + after:
+            hit[place] = True
         else:
             false += 1
     return {
@@ -82,16 +82,16 @@ def operating_point(bundle: Bundle, word: str, threshold: float, heard: dict[str
         "missed": int((~hit).sum()),
         "miss_rate": float(1 - hit.mean()),
         "false_accepts": false,
-        "false_accepts_per_hour": 3600 * false / heard["background_s"],
+        "false_accepts_per_hour": 3600 * false / stream["background_s"],
     }
 
 
 def main(argv: Sequence[str]) -> int:
-    """``kwspot bench wake``."""
+    """Run ``kwspot bench wake``."""
     parser = argparse.ArgumentParser(
         prog="kwspot bench wake",
-        description="Picovoice's wake-word benchmark: takes of a word in background speech and noise; misses against "
-        "false accepts an hour at ten thresholds. An event is counted once.",
+        description="Picovoice's wake-word benchmark: utterances of a word in background speech and noise; misses "
+        "against false accepts an hour at ten thresholds. An event is counted once.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--word", required=True, metavar="WORD", help="a label of the bundle")
@@ -99,11 +99,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--background", required=True, metavar="DIR", help="speech without the word, at any depth")
     parser.add_argument("--noise", metavar="DIR", help="noise to mix in, at any depth (default: none)")
     parser.add_argument("--snr-db", type=float, default=10.0, metavar="DB", help="(default: %(default)g)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of takes (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the order of utterances (default: %(default)s)"
+    )
     parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
-    from kwspot.benchmarks.stream.wake_mix import mixed
+    from kwspot.benchmarks.stream.wake_mix import mix_stream
     from kwspot.runtime.audio.sound_folder import sounds_below
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
@@ -112,19 +114,19 @@ def main(argv: Sequence[str]) -> int:
     bundle = load_bundle(args.bundle)
     if args.word not in bundle.manifest.words:
         raise ConfigError(f"no word {args.word!r}; the bundle hears {', '.join(bundle.manifest.words)}")
-    utterances = sounds_below(args.utterances, f"takes of {args.word}")
+    utterances = sounds_below(args.utterances, f"utterances of {args.word}")
     background = sounds_below(args.background, f"speech without {args.word}")
     noise = [] if args.noise is None else sounds_below(args.noise, "noise")
     progress = Progress()
-    progress.step(f"{len(utterances)} takes in {len(background)} files of background")
+    progress.step(f"{len(utterances)} utterances in {len(background)} files of background")
     rate_hz = bundle.manifest.features.sample_rate_hz
-    pieces = mixed(utterances, background, noise, snr_db=args.snr_db, rate_hz=rate_hz, seed=args.seed)
-    heard = hear(bundle, args.engine, _counted(pieces, len(utterances) + len(background), progress))
-    points = [operating_point(bundle, args.word, threshold, heard) for threshold in THRESHOLDS]
+    pieces = mix_stream(utterances, background, noise, snr_db=args.snr_db, rate_hz=rate_hz, seed=args.seed)
+    stream = hear(bundle, args.engine, _counted(pieces, len(utterances) + len(background), progress))
+    points = [operating_point(bundle, args.word, threshold, stream) for threshold in THRESHOLDS]
     content = {
         "word": args.word,
         "utterances": len(utterances),
-        "background_hours": heard["background_s"] / 3600,
+        "background_hours": stream["background_s"] / 3600,
         "snr_db": args.snr_db if noise else None,
         "noise_files": len(noise),
         "seed": args.seed,
@@ -132,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
     }
     write_json(result(SCHEMA, bundle, content), args.json)
     out = table_stream(args.json)
-    print(f"{args.word}: {len(utterances)} takes, {heard['background_s'] / 3600:.2f} h of background\n", file=out)
+    print(f"{args.word}: {len(utterances)} utterances, {stream['background_s'] / 3600:.2f} h of background\n", file=out)
     print(f"{'threshold':>9}{'missed':>8}{'miss rate':>11}{'false':>7}{'false/h':>9}", file=out)
     for point in points:
         print(

@@ -13,7 +13,7 @@ _LEAST_SHARE = 1e-3
 
 
 def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
-    """Accuracy of every stage with its interval; beside it what the step to it lost."""
+    """Draw accuracy of every stage with its interval; beside it what the step to it lost."""
     stages = accuracy["stages"]
     steps = {step["to"]: step for step in accuracy["steps"]}
     with chart(identity, "Accuracy from stage to stage", 0.6 + 0.3 * len(stages)) as drawn:
@@ -42,7 +42,7 @@ def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
 
 
 def layers_chart(identity: str, layers: Sequence[Mapping[str, Any]]) -> str:
-    """Signal to quantisation noise of each layer, its own as a bar and the whole as a dot."""
+    """Draw signal to quantisation noise of each layer, its own as a bar and the whole as a dot."""
     worst = worst_layer([dict(layer) for layer in layers])
     with chart(identity, "Signal to quantisation noise by layer", 0.7 + 0.17 * len(layers)) as drawn:
         axes = drawn.axes
@@ -63,7 +63,7 @@ def _fit(name: str, most: int = 24) -> str:
 
 
 def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
-    """Misses against false accepts as the threshold moves, a curve for each name."""
+    """Draw misses against false accepts as the threshold moves, a curve for each name."""
     with chart(identity, "Misses against false accepts", 3.0) as drawn:
         axes = drawn.axes
         for number, (name, curve) in enumerate(curves.items()):
@@ -78,7 +78,7 @@ def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def cost_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """Median microseconds of a hop by step, a bar for each engine and model."""
+    """Draw median microseconds of a hop by step, a bar for each engine and model."""
     steps = [step for step in runs[0]["us"] if step != "total"]
     with chart(identity, "Median time of a hop by step", 0.9 + 0.3 * len(runs)) as drawn:
         axes = drawn.axes
@@ -95,7 +95,7 @@ def cost_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def histogram_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """How many hops took how long, a line for each engine and model."""
+    """Draw how many hops took how long, a line for each engine and model."""
     with chart(identity, "Distribution of the time of a hop", 2.6) as drawn:
         axes = drawn.axes
         for number, run in enumerate(runs):
@@ -118,7 +118,7 @@ def histogram_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def learning_chart(identity: str, curves: Mapping[str, Sequence[float]]) -> str:
-    """Accuracy and loss by epoch, of training and validation."""
+    """Draw accuracy and loss by epoch, of training and validation."""
     with chart(identity, "Learning curves", 2.3, panels=2) as drawn:
         for axes, measure, factor in zip(drawn.axes, ("accuracy", "loss"), (100.0, 1.0), strict=True):
             for number, name in enumerate((measure, f"val_{measure}")):
@@ -137,7 +137,7 @@ def learning_chart(identity: str, curves: Mapping[str, Sequence[float]]) -> str:
 
 
 def peers_chart(identity: str, costs: Mapping[str, float]) -> str:
-    """CPU seconds for an hour of sound, a bar for each program."""
+    """Draw CPU seconds for an hour of sound, a bar for each program."""
     with chart(identity, "CPU seconds for an hour of sound", 0.7 + 0.28 * len(costs)) as drawn:
         axes = drawn.axes
         axes.barh(range(len(costs)), list(costs.values()), color=SERIES[0], height=0.6)

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
             f"{len(runs)} --run for {len(args.bundles)} bundles; expected one for each, in the same order, or none"
         )
     from kwspot.benchmarks.accuracy.stages import clips_of, engines_of
-    from kwspot.benchmarks.report.clips import heard_clips
+    from kwspot.benchmarks.report.clips import embed_changed_clips
     from kwspot.benchmarks.report.data import measure_bundle, report_result
     from kwspot.benchmarks.report.page import page
     from kwspot.runtime.audio.recordings import DataFolder
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         raise BundleError(f"two bundles are called {max(names, key=names.count)}; expected different names")
     folder, progress = DataFolder(args.data), Progress()
     peers = None if args.peers is None else _costs_of_peers(args.peers)
-    measured, heard = [], []
+    measured, changed = [], []
     part = args.part
     for bundle, run in zip(bundles, runs, strict=True):
         engines = engines_of(bundle, None, args.tflite_python)
@@ -75,11 +75,11 @@ def main(argv: Sequence[str]) -> int:
             progress=progress,
         )
         measured.append(entry)
-        heard.append(heard_clips(entry["accuracy"], bundle.manifest, folder.root))
+        changed.append(embed_changed_clips(entry["accuracy"], bundle.manifest, folder.root))
     extra = {"data": folder.root.resolve().name, "part": part, "peers": peers}
     values = report_result(bundles, measured, extra)
     with whole_file(args.out) as path:
-        path.write_text(page(values, heard), encoding="utf-8")
+        path.write_text(page(values, changed), encoding="utf-8")
     write_json(values, args.json)
     progress.step(f"written: {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
     _print_verdicts(values, table_stream(args.json))

@@ -22,7 +22,7 @@ MOST_CLIPS = 16
 
 
 @dataclass(frozen=True)
-class HeardClip:
+class ChangedClip:
     """A changed clip: what happened, and its sound (WAV) and features (PNG) as ``data:`` addresses."""
 
     step: str
@@ -31,8 +31,8 @@ class HeardClip:
     picture: str
 
 
-def heard_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> list[HeardClip]:
-    """At most :data:`MOST_CLIPS` of the clips that changed, each once.
+def embed_changed_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> list[ChangedClip]:
+    """Return at most :data:`MOST_CLIPS` of the clips that changed, each once.
 
     The steps take turns, so that one that changes much does not hide another.
     """
@@ -41,24 +41,24 @@ def heard_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: Path) -> 
     chosen: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for step, change in in_turn:
         chosen.setdefault(change["clip"], (step, change))
-    heard = []
+    found = []
     for step, change in list(chosen.values())[:MOST_CLIPS]:
         rate_hz = manifest.features.sample_rate_hz
         sound = fit_length(read_sound(root / change["clip"], rate_hz), manifest.window_samples)
         frames = manifest.normalisation.apply(mfcc(sound, manifest.features))
-        heard.append(HeardClip(step, change, sound_address(sound, rate_hz), picture_address(frames)))
-    return heard
+        found.append(ChangedClip(step, change, sound_address(sound, rate_hz), picture_address(frames)))
+    return found
 
 
 def sound_address(sound: NDArray[np.int16], rate_hz: int) -> str:
-    """Sound, int16 (n,), as a WAV file in a ``data:`` address."""
+    """Return sound, int16 (n,), as a WAV file in a ``data:`` address."""
     file = io.BytesIO()
     write_wav(file, sound, rate_hz)
     return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def picture_address(frames: NDArray[np.float32]) -> str:
-    """Normalised features (T, C) as a PNG in a ``data:`` address: time to the right, coefficients upwards."""
+    """Return normalised features (T, C) as a PNG in a ``data:`` address: time to the right, coefficients upwards."""
     from matplotlib.image import imsave
 
     file = io.BytesIO()

@@ -28,7 +28,7 @@ MOST_LAYER_CLIPS = 400
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, Any]:
-    """What the bundle is, as its manifest says it."""
+    """Return what the bundle is, as its manifest says it."""
     manifest = bundle.manifest
     recipe = {key: value for key, value in manifest.recipe.items() if key != "calibration"}
     return {
@@ -63,10 +63,10 @@ def measure_bundle(
     hops: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    """One entry of ``bundles`` of the schema ``kwspot.report/1``."""
+    """Measure one entry of ``bundles`` of the schema ``kwspot.report/1``."""
     name = bundle.name
     progress.step(f"{name}: latency, twice, to know the noise")
-    latency = measured_latency(bundle, hops)
+    latency = measure_latency(bundle, hops)
     progress.step(f"{name}: accuracy")
     stages = all_stages(bundle, engines, run, tflite_python, clips, progress)
     progress.step(f"{name}: layers")
@@ -86,8 +86,8 @@ def measure_bundle(
     }
 
 
-def measured_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
-    """``runs`` of ``kwspot bench latency``, measured twice, and the ``noise`` between the two."""
+def measure_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
+    """Return ``runs`` of ``kwspot bench latency``, measured twice, and the ``noise`` between the two."""
     command = kwspot_command("bench", "latency", str(bundle.path), "--float", "--hops", str(hops))
     rounds = []
     with scratch_folder("report") as name:
@@ -113,7 +113,7 @@ def learning_curves(run: Path) -> dict[str, list[float]]:
 def report_result(
     bundles: Sequence[Bundle], measured: Sequence[Mapping[str, Any]], extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The whole of ``kwspot.report/1``."""
+    """Return the whole of ``kwspot.report/1``."""
     whole = result(SCHEMA, bundles[0], {**extra, "bundles": list(measured)})
     del whole["bundle"]
     return whole

@@ -8,7 +8,7 @@ from typing import Any
 
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, NOTHING_FIRED
 from kwspot.benchmarks.report import charts
-from kwspot.benchmarks.report.clips import HeardClip
+from kwspot.benchmarks.report.clips import ChangedClip
 from kwspot.benchmarks.report.rows import (
     against_first,
     cost_table,
@@ -22,8 +22,8 @@ from kwspot.benchmarks.report.templates import render
 Entry = Mapping[str, Any]
 
 
-def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str:
-    """Return the whole page; `heard` are the changed clips of each bundle."""
+def page(values: Mapping[str, Any], changed: Sequence[Sequence[ChangedClip]]) -> str:
+    """Return the whole page; `changed` are the changed clips of each bundle."""
     entries = values["bundles"]
     recipes = {entry["bundle"]["name"]: entry["bundle"]["recipe"] for entry in entries}
     return render(
@@ -31,7 +31,7 @@ def page(values: Mapping[str, Any], heard: Sequence[Sequence[HeardClip]]) -> str
         **values,
         title=" and ".join(entry["bundle"]["name"] for entry in entries),
         sentences=[*map(verdict, entries), *against_first(entries)],
-        heard=heard,
+        changed=changed,
         charts=charts,
         overview=overview_table(entries),
         steps=steps_table(entries),

@@ -34,7 +34,7 @@ VIEWS = {"light": (1240, 1500, "light"), "dark": (1240, 1500, "dark"), "phone": 
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A headless Chromium of its own, that remembers nothing.
+    """Open a headless Chromium of its own, that remembers nothing.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def open_page(window: Any, page: Path, view: str) -> None:
 
 
 def take(window: Any, target: Path) -> None:
-    """What is seen now, as a PNG of few colours: a third of the size, and nothing is lost on a chart."""
+    """Save what is seen now as a PNG of few colours: a third of the size, and nothing is lost on a chart."""
     from PIL import Image
 
     shot = window.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, unpacked
+from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, unpack_right
 from kwspot.benchmarks.noise import difference_text
 from kwspot.benchmarks.paired import paired_step
 from kwspot.benchmarks.report.tables import Table
@@ -15,30 +15,32 @@ Entry = Mapping[str, Any]
 
 
 def verdict(entry: Entry) -> str:
-    """What a person should take away: what int8 loses, of how sure, and what a hop costs."""
+    """Say what a person should take away: what int8 loses, how sure that is, and what a hop costs."""
     stages = {stage["name"]: stage for stage in entry["accuracy"]["stages"]}
     name = entry["bundle"]["name"]
     engine = next((stages[s] for s in ENGINE_STAGES if s in stages), entry["accuracy"]["stages"][0])
-    said = f"{name} is right on {100 * engine['accuracy']:.2f} % of the clips in int8"
+    summary = f"{name} is right on {100 * engine['accuracy']:.2f} % of the clips in int8"
     if engine["loss_points"] is not None:
         lost = engine["loss_points"]
-        said += ", as many as in float" if lost == 0 else f", {abs(lost):.2f} points {'less' if lost > 0 else 'more'}"
-        said += "" if lost == 0 else " than in float"
+        summary += (
+            ", as many as in float" if lost == 0 else f", {abs(lost):.2f} points {'less' if lost > 0 else 'more'}"
+        )
+        summary += "" if lost == 0 else " than in float"
     sure = [s for s in entry["accuracy"]["steps"] if not s["explained_by_chance"] and s["loss_points"] > 0]
     if sure:
         worst = max(sure, key=lambda step: float(step["loss_points"]))
-        said += f"; most is lost from {worst['from']} to {worst['to']} ({worst['loss_points']:.2f} points)"
+        summary += f"; most is lost from {worst['from']} to {worst['to']} ({worst['loss_points']:.2f} points)"
     else:
-        said += "; no step loses more than chance explains"
+        summary += "; no step loses more than chance explains"
     deployed = entry["latency"]["runs"][0]  # the first engine, in int8
     return (
-        f"{said}. An hour of sound costs {deployed['cpu_s_per_hour']:.2f} s of CPU here "
+        f"{summary}. An hour of sound costs {deployed['cpu_s_per_hour']:.2f} s of CPU here "
         f"({deployed['engine']}, {deployed['precision']})."
     )
 
 
 def against_first(entries: Sequence[Entry]) -> list[str]:
-    """A sentence for each further bundle: its int8 model against the first one's, clip by clip.
+    """Return a sentence for each further bundle: its int8 model against the first one's, clip by clip.
 
     Bundles that hear other words have another task: their accuracies are not compared.
     """
@@ -49,7 +51,7 @@ def against_first(entries: Sequence[Entry]) -> list[str]:
         stage = next((name for name in ENGINE_STAGES if name in both), None)
         if stage is None or any(first["accuracy"][key] != other["accuracy"][key] for key in ("clip_set", "labels")):
             continue
-        before, after = (unpacked(e["accuracy"]["right"][stage], e["accuracy"]["clips"]) for e in (first, other))
+        before, after = (unpack_right(e["accuracy"]["right"][stage], e["accuracy"]["clips"]) for e in (first, other))
         step = paired_step(before, after)
         low, high = step["ci95_points"]
         names = first["bundle"]["name"], other["bundle"]["name"]
@@ -65,7 +67,7 @@ def against_first(entries: Sequence[Entry]) -> list[str]:
 
 
 def overview_table(entries: Sequence[Entry]) -> Table:
-    """What each bundle is, side by side."""
+    """Return what each bundle is, side by side."""
     rows: list[tuple[str, Callable[[Entry], str]]] = [
         ("kind", lambda e: e["bundle"]["kind"]),
         ("labels", lambda e: ", ".join(e["bundle"]["labels"])),
@@ -94,7 +96,7 @@ def _accuracy(stage: str, entry: Entry) -> str:
 
 
 def steps_table(entries: Sequence[Entry]) -> Table:
-    """Every step of every bundle with its test, and the words it changed."""
+    """Return every step of every bundle with its test, and the words it changed."""
     rows = []
     for entry in entries:
         for step in entry["accuracy"]["steps"]:
@@ -120,7 +122,7 @@ def steps_table(entries: Sequence[Entry]) -> Table:
 
 
 def layers_table(layers: Sequence[Entry]) -> Table:
-    """Ranges and saturation of each layer."""
+    """Return ranges and saturation of each layer."""
     return Table(
         "Calibrated range, range on these clips, and numbers of the float model outside of the calibrated range",
         ["layer", "operator", "calibrated", "seen", "outside", "own dB", "whole dB"],
@@ -138,7 +140,7 @@ def layers_table(layers: Sequence[Entry]) -> Table:
 
 
 def cost_table(entries: Sequence[Entry]) -> Table:
-    """Every measured engine and model, each against the first of its bundle."""
+    """Return every measured engine and model, each against the first of its bundle."""
     rows = []
     for entry in entries:
         first, noise = entry["latency"]["runs"][0], entry["latency"]["noise"]["cpu_s_per_hour"]

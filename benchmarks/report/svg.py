@@ -54,7 +54,7 @@ class Chart:
 
 @contextmanager
 def chart(identity: str, title: str, height_in: float, *, panels: int = 1) -> Iterator[Chart]:
-    """A chart whose ``svg`` is ready when the block ends.
+    """Open a chart whose ``svg`` is ready when the block ends.
 
     Parameters
     ----------

@@ -17,19 +17,19 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """Return the table as Markdown."""
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
     def csv(self) -> str:
-        """As CSV."""
+        """Return the table as CSV."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
         return text.getvalue()
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether each column holds numbers alone."""
+        """Return whether each column holds numbers alone."""
         return [all(_is_number(row[i]) for row in self.rows) for i in range(len(self.columns))]
 
 

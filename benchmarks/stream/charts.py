@@ -14,7 +14,7 @@ _STYLES = ("-", "--", ":")
 def trade_off_chart(
     identity: str, title: str, curves: Mapping[str, Sequence[Mapping[str, Any]]], now: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """Misses against false accepts per hour, a curve for each name; a ring where the bundle stands.
+    """Draw misses against false accepts per hour, a curve for each name; a ring where the bundle stands.
 
     With one curve the intervals of both are drawn.
     """
@@ -45,25 +45,25 @@ def trade_off_chart(
 
 
 def noise_chart(identity: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Misses by the ratio of word to noise."""
+    """Draw misses by the ratio of word to noise."""
     names = ["clean" if row["snr_db"] is None else f"{row['snr_db']:g} dB" for row in rows]
     return _bars(identity, "Misses in noise", names, rows, "miss_rate", 100, "words missed, %, with 95 % interval")
 
 
 def rate_chart(identity: str, words: Mapping[str, Mapping[str, Any]]) -> str:
-    """False accepts per hour of each word."""
+    """Draw false accepts per hour of each word."""
     label = "false accepts per hour, with 95 % interval"
     return _bars(identity, "False accepts per hour", list(words), list(words.values()), "per_hour", 1, label)
 
 
 def word_chart(identity: str, words: Mapping[str, Mapping[str, Any]]) -> str:
-    """Misses of each word."""
+    """Draw misses of each word."""
     label = "words missed, %, with 95 % interval"
     return _bars(identity, "Misses by word", list(words), list(words.values()), "miss_rate", 100, label)
 
 
 def speaker_chart(identity: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Misses of those who are missed most, with their intervals."""
+    """Draw misses of those who are missed most, with their intervals."""
     rows = rows[:MOST_SPEAKERS]
     names = [f"{row['speaker'][:14]} ({row['missed']} of {row['utterances']})" for row in rows]
     label = "words missed, %, with 95 % interval"
@@ -90,7 +90,7 @@ def _bars(
 
 
 def near_miss_chart(identity: str, near: Mapping[str, Any]) -> str:
-    """Missed words and firing near misses by threshold; where they meet is the equal error rate."""
+    """Draw missed words and firing near misses by threshold; where they meet is the equal error rate."""
     with chart(identity, "Near misses by threshold", 2.7) as drawn:
         axes = drawn.axes
         x = [point["threshold"] for point in near["points"]]

@@ -1,4 +1,4 @@
-"""``kwspot bench stream``: a page on takes and hours of other sound, or TensorFlow's test of one labelled recording."""
+"""``kwspot bench stream``: a page on utterances and hours of negatives, or TensorFlow's test of one recording."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA} or kwspot.streaming/1; - is standard output")
-    utterances = parser.add_argument_group("takes and hours")
+    utterances = parser.add_argument_group("utterances and hours")
     utterances.add_argument("--positives", nargs="+", metavar="DIR", help="a folder for each word, or WORD=DIR")
     utterances.add_argument(
         "--negatives", nargs="+", metavar="DIR", help="sound without the words, any length, any depth"
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     args = _parse(argv)
     kinds = {
-        "takes and hours": (["positives", "negatives", "out"], ["part", "noise", "snr_db", "near_misses"]),
+        "utterances and hours": (["positives", "negatives", "out"], ["part", "noise", "snr_db", "near_misses"]),
         "one labelled recording": (["wav", "labels"], ["tolerance_ms"]),
     }
     named = {
@@ -79,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     from kwspot.benchmarks.stream.page import page, sentences
-    from kwspot.benchmarks.stream.worst import heard_mistake, worst_false_accepts, worst_misses
+    from kwspot.benchmarks.stream.worst import embed_mistake, worst_false_accepts, worst_misses
     from kwspot.runtime.files import whole_file
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
@@ -89,16 +89,16 @@ def _measure(args: argparse.Namespace) -> int:
     if not bundle.manifest.words:
         raise BundleError(f"{bundle.path} hears no word, so there is nothing to measure; export one that does")
     progress = Progress()
-    content, said, quiet = _heard(args, bundle, progress)
+    content, utterances_scored, negatives_scored = _score(args, bundle, progress)
     values = result(SCHEMA, bundle, content)
     thresholds = {word: row["threshold"] for word, row in content["words"].items()}
     manifest = bundle.manifest
     progress.step("the worst mistakes")
     shown = [
-        [(mistake, *heard_mistake(manifest, mistake)) for mistake in mistakes]
+        [(mistake, *embed_mistake(manifest, mistake)) for mistake in mistakes]
         for mistakes in (
-            worst_misses(manifest, thresholds, said),
-            worst_false_accepts(manifest, thresholds, quiet),
+            worst_misses(manifest, thresholds, utterances_scored),
+            worst_false_accepts(manifest, thresholds, negatives_scored),
         )
     ]
     with whole_file(args.out) as path:
@@ -109,8 +109,8 @@ def _measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
-    """The content of the result, and the takes and negatives that were heard."""
+def _score(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """Return the content of the result, and the utterances and negatives with their scores."""
     from kwspot.benchmarks.stream import measures
     from kwspot.benchmarks.stream.wake_mix import Noise
     from kwspot.runtime.audio.sound_folder import sounds_below
@@ -125,32 +125,32 @@ def _heard(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     noise_kind, noise_files = _noise_of(args, negatives.paths)
     scorer = Scorer(bundle, args.engine)
     progress.step(f"{len(negatives.paths):,} negatives")
-    quiet = scorer.score_negatives(negatives.paths, progress.count)
-    hours = sum(sound.seconds for sound in quiet) / 3600
-    progress.step(f"{hours:.2f} h heard; {len(utterances) + len(near):,} takes and near misses")
-    said = scorer.score_utterances(utterances, progress.count)
+    negatives_scored = scorer.score_negatives(negatives.paths, progress.count)
+    hours = sum(sound.seconds for sound in negatives_scored) / 3600
+    progress.step(f"{hours:.2f} h of negatives scored; {len(utterances) + len(near):,} utterances and near misses")
+    utterances_scored = scorer.score_utterances(utterances, progress.count)
     close = scorer.score_negatives(near, progress.count)
     thresholds = {word: manifest.decision.threshold_of(word) for word in manifest.words}
     progress.step("misses against false accepts")
-    found = outcome(manifest, thresholds, quiet, said)
-    curves = measures.trade_off(manifest, quiet, said)
-    progress.step("takes in noise")
+    found = outcome(manifest, thresholds, negatives_scored, utterances_scored)
+    curves = measures.trade_off(manifest, negatives_scored, utterances_scored)
+    progress.step("utterances in noise")
     ratios = RATIOS_DB if args.snr_db is None else args.snr_db
     noise = Noise(noise_files, rate_hz, most_s=MOST_NOISE_S)
-    rows = measures.in_noise(manifest, thresholds, scorer, said, noise, ratios, progress.count)
+    rows = measures.in_noise(manifest, thresholds, scorer, utterances_scored, noise, ratios, progress.count)
     missed = sum(row["missed"] for row in found["words"].values())
     content = {
         "engine": scorer.engine_name,
-        "utterances": len(said),
-        "negatives": {"hours": hours, "sounds": len(quiet), "kind": negatives.kind},
+        "utterances": len(utterances_scored),
+        "negatives": {"hours": hours, "sounds": len(negatives_scored), "kind": negatives.kind},
         **found,
-        "missed_together": measures.share("miss", missed, len(said)),
+        "missed_together": measures.share("miss", missed, len(utterances_scored)),
         "trade_off": curves,
-        "speakers": measures.by_speaker(manifest, thresholds, said),
+        "speakers": measures.by_speaker(manifest, thresholds, utterances_scored),
         "noise": {"kind": noise_kind, "files": len(noise_files), "rows": rows},
-        "near_misses": measures.near_miss_rates(manifest, thresholds, said, close) if close else None,
+        "near_misses": measures.near_miss_rates(manifest, thresholds, utterances_scored, close) if close else None,
     }
-    return content, said, quiet
+    return content, utterances_scored, negatives_scored
 
 
 def _noise_of(args: argparse.Namespace, negatives: Sequence[Path]) -> tuple[str, list[Path]]:

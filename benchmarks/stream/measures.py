@@ -1,4 +1,4 @@
-"""What a stream bundle does to takes, hours and near misses: trade-off, speakers, noise, equal error rate."""
+"""What a stream bundle does to utterances, hours and near misses: trade-off, speakers, noise, equal error rate."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from kwspot.runtime.model.manifest import Manifest
 
 ALL_WORDS = "all words"
 MOST_IN_NOISE = 100
-"""Takes of a word that are mixed with noise: each is heard once more at every ratio."""
+"""Utterances of a word that are mixed with noise: each is scored once more at every ratio."""
 
 _DRAWN = tuple(threshold for place, threshold in enumerate(GRID) if threshold >= 0.95 or place % 3 == 0)
 """Thresholds of a curve: every one where curves turn, every third elsewhere."""
 
 _AROUND_S = 0.5
-"""Noise before and after a take."""
+"""Noise before and after an utterance."""
 
 
 def trade_off(
     manifest: Manifest, negatives: Sequence[ScoredNegative], utterances: Sequence[ScoredUtterance]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Word → misses and false accepts per hour at every threshold, with intervals; :data:`ALL_WORDS` at one for all."""
+    """Return word → misses and false accepts per hour at every threshold; :data:`ALL_WORDS` have one threshold."""
     hours = sum(sound.seconds for sound in negatives) / 3600
     groups = {word: [word] for word in manifest.words if any(utterance.word == word for utterance in utterances)}
     if len(manifest.words) > 1:
@@ -56,7 +56,7 @@ def _point(point: Point, hours: float, utterances: int) -> dict[str, Any]:
 
 
 def share(name: str, count: int, total: int) -> dict[str, Any]:
-    """A count as a share with its 95 % interval: ``{name}ed``, ``{name}_rate`` and ``{name}_rate_ci95``."""
+    """Return a count as a share with its 95 % interval: ``{name}ed``, ``{name}_rate`` and ``{name}_rate_ci95``."""
     return {
         f"{name}ed": count,
         f"{name}_rate": count / total,
@@ -67,14 +67,14 @@ def share(name: str, count: int, total: int) -> dict[str, Any]:
 def by_speaker(
     manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[ScoredUtterance]
 ) -> list[dict[str, Any]]:
-    """Takes and misses of each speaker, the most missed first."""
+    """Return utterances and misses of each speaker, the most missed first."""
     replay = Replay(manifest, thresholds)
-    said, missed = Counter[str](), Counter[str]()
+    spoken, missed = Counter[str](), Counter[str]()
     for utterance in utterances:
-        said[utterance.speaker] += 1
+        spoken[utterance.speaker] += 1
         missed[utterance.speaker] += not replay.fires(utterance.word, utterance.scored)
     rows = [
-        {"speaker": name, "utterances": count, **share("miss", missed[name], count)} for name, count in said.items()
+        {"speaker": name, "utterances": count, **share("miss", missed[name], count)} for name, count in spoken.items()
     ]
     return sorted(rows, key=lambda row: (-row["missed"], row["utterances"], row["speaker"]))
 
@@ -88,10 +88,10 @@ def in_noise(
     ratios_db: Sequence[float],
     advanced: Callable[[int, int], None],
 ) -> list[dict[str, Any]]:
-    """Misses of the same takes as they are and in noise at each ratio, together and by word.
+    """Count misses of the same utterances as they are and in noise at each ratio, together and by word.
 
-    At most :data:`MOST_IN_NOISE` takes of each word, evenly chosen. The noise
-    begins before the take and goes on after it.
+    At most :data:`MOST_IN_NOISE` utterances of each word, evenly chosen. The noise
+    begins before the utterance and goes on after it.
     """
     chosen = [
         utterance for word in manifest.words for utterance in _evenly([one for one in utterances if one.word == word])
@@ -134,7 +134,7 @@ def near_miss_rates(
     utterances: Sequence[ScoredUtterance],
     near: Sequence[ScoredNegative],
 ) -> dict[str, Any]:
-    """How many near misses fire, each once at most, at the bundle's thresholds and at every one; equal error rate."""
+    """Count the near misses that fire, at the bundle's thresholds and at every one; find the equal error rate."""
     fired = sum(bool(Replay(manifest, thresholds).events(clip.scored)) for clip in near)
     points = []
     for threshold in _DRAWN:
@@ -161,7 +161,7 @@ def near_miss_rates(
 def equal_error(
     thresholds: NDArray[np.float64], misses: NDArray[np.float64], fires: NDArray[np.float64]
 ) -> tuple[float | None, float | None]:
-    """The rate at which as many words are missed as near misses fire, and its threshold; None where they never meet.
+    """Return the rate at which as many words are missed as near misses fire, and its threshold; None if there is none.
 
     Between two thresholds both rates are taken to be straight lines.
 

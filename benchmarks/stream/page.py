@@ -34,7 +34,7 @@ def page(values: Mapping[str, Any], misses: Heard, false_accepts: Heard) -> str:
 
 
 def sentences(values: Mapping[str, Any]) -> list[str]:
-    """What a person should take away; also printed."""
+    """Say what a person should take away; also printed."""
     missed, together = values["missed_together"], values["together"]
     low, high = (100 * end for end in missed["miss_rate_ci95"])
     least, most = together["per_hour_ci95"]
@@ -45,10 +45,10 @@ def sentences(values: Mapping[str, Any]) -> list[str]:
     ]
     rows = values["noise"]["rows"]
     if len(rows) > 1:
-        said = ", ".join(f"{100 * row['miss_rate']:.1f} % at {row['snr_db']:g} dB" for row in rows[1:])
+        misses = ", ".join(f"{100 * row['miss_rate']:.1f} % at {row['snr_db']:g} dB" for row in rows[1:])
         lines.append(
-            f"Of {rows[0]['utterances']} takes {100 * rows[0]['miss_rate']:.1f} % are missed clean, {said} in noise "
-            f"({values['noise']['kind']})."
+            f"Of {rows[0]['utterances']} utterances {100 * rows[0]['miss_rate']:.1f} % are missed clean, {misses} in "
+            f"noise ({values['noise']['kind']})."
         )
     if near := values["near_misses"]:
         rate = near["equal_error_rate"]
@@ -81,7 +81,7 @@ def _words_table(words: Mapping[str, Mapping[str, Any]]) -> Table:
             ]
         )
     return Table(
-        "One hit per take; what fires twice is counted apart",
+        "One hit per utterance; what fires twice is counted apart",
         [*columns, "95 % interval", "fired twice", "wrong word"],
         rows,
     )

@@ -1,9 +1,9 @@
-"""TensorFlow's streaming accuracy test: a long recording, words with times, and what was heard near them.
+"""TensorFlow's streaming accuracy test: a long recording, words with times, and what was detected near them.
 
 References
 ----------
 ``test_streaming_accuracy`` among the speech commands examples of TensorFlow:
-matched, correct and wrong are shares of the words that were said; a detection
+matched, correct and wrong are shares of the words that were spoken; a detection
 without a word near it is a false positive.
 """
 
@@ -24,23 +24,23 @@ TOLERANCE_MS = 1500.0
 
 
 @dataclass(frozen=True)
-class Said:
+class Labelled:
     """A word and when it begins, or a detection and when it came, in milliseconds."""
 
     label: str
     at_ms: float
 
 
-def count(said: Sequence[Said], heard: Sequence[Said], tolerance_ms: float) -> dict[str, int]:
-    """``words``, and of them ``correct`` and ``wrong`` (both are ``matched``); ``false`` detections.
+def count(words: Sequence[Labelled], detections: Sequence[Labelled], tolerance_ms: float) -> dict[str, int]:
+    """Count ``words``, and of them ``correct`` and ``wrong`` (both are ``matched``); and ``false`` detections.
 
     A detection belongs to one word and a word to one detection. A detection
     takes the nearest free word of its own label within the tolerance, else the
     nearest free one of another label.
     """
-    free = list(said)
-    result = {"words": len(said), "matched": 0, "correct": 0, "wrong": 0, "false": 0}
-    for detection in sorted(heard, key=lambda d: d.at_ms):
+    free = list(words)
+    result = {"words": len(words), "matched": 0, "correct": 0, "wrong": 0, "false": 0}
+    for detection in sorted(detections, key=lambda d: d.at_ms):
         near = [word for word in free if abs(word.at_ms - detection.at_ms) <= tolerance_ms]
         if not near:
             result["false"] += 1
@@ -52,8 +52,8 @@ def count(said: Sequence[Said], heard: Sequence[Said], tolerance_ms: float) -> d
     return result
 
 
-def read_labels(path: Path, known: Sequence[str]) -> list[Said]:
-    """Lines ``label, milliseconds`` in any order; background labels are no words and are left out.
+def read_labels(path: Path, known: Sequence[str]) -> list[Labelled]:
+    """Read lines ``label, milliseconds`` in any order; background labels are no words and are left out.
 
     Raises
     ------
@@ -80,14 +80,14 @@ def read_labels(path: Path, known: Sequence[str]) -> list[Said]:
         if label not in known and label not in BACKGROUND_LABELS:
             raise ConfigError(f"{path}, line {number}: no word {label!r}; the bundle hears {', '.join(known)}")
         if label not in BACKGROUND_LABELS:
-            found.append(Said(label, at_ms))
+            found.append(Labelled(label, at_ms))
     if not found:
         raise ConfigError(f"{path} names no word; expected lines 'label, milliseconds'")
     return found
 
 
 def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
-    """The part of ``kwspot bench stream`` that takes ``--wav`` and ``--labels``."""
+    """Run the part of ``kwspot bench stream`` that takes ``--wav`` and ``--labels``."""
     if not tolerance_ms > 0:
         raise ConfigError(f"--tolerance-ms {tolerance_ms:g}; expected more than 0")
     from kwspot.runtime.audio.recordings import read_sound
@@ -97,14 +97,14 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
 
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
-    said = read_labels(Path(args.labels), bundle.manifest.words)
+    words = read_labels(Path(args.labels), bundle.manifest.words)
     sound = read_sound(args.wav, rate_hz)
-    if max(word.at_ms for word in said) > 1000 * len(sound) / rate_hz:
+    if max(word.at_ms for word in words) > 1000 * len(sound) / rate_hz:
         raise RecordingError(f"{args.wav} ends before the last word of {args.labels}; expected the labels of this file")
     scorer = Scorer(bundle, args.engine)
     events = Replay(bundle.manifest).events(scorer.score(sound))
-    heard = [Said(event.label, 1000 * event.at_s) for event in events]
-    counts = count(said, heard, tolerance_ms)
+    detections = [Labelled(event.label, 1000 * event.at_s) for event in events]
+    counts = count(words, detections, tolerance_ms)
     shares = {key: counts[key] / counts["words"] for key in ("matched", "correct", "wrong", "false")}
     content: dict[str, Any] = {
         "wav": Path(args.wav).name,

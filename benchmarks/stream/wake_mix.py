@@ -1,4 +1,4 @@
-"""A long stream of background speech with takes of a word in it, both in noise at a chosen ratio."""
+"""A long stream of background speech with utterances of a word in it, both in noise at a chosen ratio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kwspot.runtime.features.level import to_int16
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the stream, int16 (n,); `is_word` where the word is said in it."""
+    """A stretch of the stream, int16 (n,); `is_word` where the word is spoken in it."""
 
     sound: NDArray[np.int16]
     is_word: bool
@@ -36,26 +36,26 @@ class Noise:
         self._rate_hz = rate_hz
 
     def under(self, sound: NDArray[np.int16], snr_db: float) -> NDArray[np.int16]:
-        """A sound, int16 (n,), with noise `snr_db` below its loudest tenth of a second."""
+        """Return a sound, int16 (n,), with noise `snr_db` below its loudest tenth of a second."""
         real = _real(sound)
         hiss = self._hiss[(self._place + np.arange(len(real))) % len(self._hiss)]
         self._place = (self._place + len(real)) % len(self._hiss)
         return to_int16(real + hiss * loudness(real, self._rate_hz) * 10 ** (-snr_db / 20))
 
 
-def mixed(
+def mix_stream(
     words: Sequence[Path], background: Sequence[Path], noise: Sequence[Path], *, snr_db: float, rate_hz: int, seed: int
 ) -> Iterator[Piece]:
-    """The takes in a drawn order, spread evenly over the background, all of it in noise."""
+    """Yield the utterances in a drawn order, spread evenly over the background, all of it in noise."""
     rng = np.random.default_rng(seed)
     order = [words[i] for i in rng.permutation(len(words))]
     hiss = Noise(noise, rate_hz)
-    said = 0
+    placed = 0
     for number, path in enumerate(background, 1):
         yield Piece(hiss.under(read_sound(path, rate_hz), snr_db), False)
-        while said < len(order) * number // len(background):
-            yield Piece(hiss.under(read_sound(order[said], rate_hz), snr_db), True)
-            said += 1
+        while placed < len(order) * number // len(background):
+            yield Piece(hiss.under(read_sound(order[placed], rate_hz), snr_db), True)
+            placed += 1
 
 
 def _real(sound: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ class Mistake:
 def worst_misses(
     manifest: Manifest, thresholds: Mapping[str, float], utterances: Sequence[ScoredUtterance]
 ) -> list[Mistake]:
-    """The missed takes, the one that came least near its threshold first."""
+    """Return the missed utterances, the one that came least near its threshold first."""
     replay = Replay(manifest, thresholds)
     missed = [
         (utterance, replay.best_mean(utterance.word, utterance.scored))
@@ -57,7 +57,7 @@ def worst_misses(
 def worst_false_accepts(
     manifest: Manifest, thresholds: Mapping[str, float], negatives: Sequence[ScoredNegative]
 ) -> list[Mistake]:
-    """What fires wrongly, and after that what comes nearest to it; the surest first."""
+    """Return what fires wrongly, and after that what comes nearest to it; the highest score first."""
     rate_hz = manifest.features.sample_rate_hz
     found = []
     for wrong, replay in (
@@ -74,8 +74,8 @@ def worst_false_accepts(
     return found[:MOST]
 
 
-def heard_mistake(manifest: Manifest, mistake: Mistake) -> tuple[str, str]:
-    """Its sound (WAV) and features (PNG) as ``data:`` addresses."""
+def embed_mistake(manifest: Manifest, mistake: Mistake) -> tuple[str, str]:
+    """Return its sound (WAV) and features (PNG) as ``data:`` addresses."""
     rate_hz = manifest.features.sample_rate_hz
     sound: NDArray[np.int16] = read_sound(mistake.path, rate_hz)
     end_s = min(mistake.end_s, mistake.start_s + 3.0)

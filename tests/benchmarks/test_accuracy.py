@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy.scores import Stage, labels_of_words, summary
-from kwspot.benchmarks.accuracy.waterfall import unpacked
+from kwspot.benchmarks.accuracy.waterfall import unpack_right
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import DataFolderError
@@ -125,7 +125,7 @@ def test_what_is_written(
     }
     for stage in values["stages"]:
         assert set(stage) == {"name", "correct", "accuracy", "ci95", "loss_points", "per_label"}
-        assert unpacked(values["right"][stage["name"]], values["clips"]).sum() == stage["correct"]
+        assert unpack_right(values["right"][stage["name"]], values["clips"]).sum() == stage["correct"]
         assert sum(map(sum, values["confusion"][stage["name"]])) == values["clips"]
         assert stage["loss_points"] == pytest.approx(100 * (keras["accuracy"] - stage["accuracy"]))
         assert sum(total for _, total in stage["per_label"].values()) == values["clips"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kwspot.benchmarks.latency import engine_events as heard_module
-from kwspot.benchmarks.latency.engine_events import Event, Heard
+from kwspot.benchmarks.latency.engine_events import EngineOutput, Event
 from kwspot.benchmarks.latency.event_comparison import compare
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import main
@@ -61,13 +61,13 @@ def test_a_window_bundle_without_tflite(
 def test_other_events_in_onnx_are_exit_1(
     stream_bundle: Bundle, files: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    original = heard_module.heard_by
+    original = heard_module.hear_sounds
 
-    def losing(bundle: Bundle, engine: str, sounds: list[np.ndarray]) -> Heard:
+    def losing(bundle: Bundle, engine: str, sounds: list[np.ndarray]) -> EngineOutput:
         found = original(bundle, engine, sounds)
         return found if engine == "litert" else dataclasses.replace(found, events=found.events[1:])
 
-    monkeypatch.setattr(heard_module, "heard_by", losing)
+    monkeypatch.setattr(heard_module, "hear_sounds", losing)
     assert main(["bench", "engines", str(stream_bundle.path), "--wav", *files[:2]]) == 1
     said = capsys.readouterr().out
     assert "and none s, score" in said
@@ -89,7 +89,7 @@ def test_events_are_paired_by_word_and_time() -> None:
     scores = np.zeros((2, 3), np.float32)
     ours = [Event(0, "low", 16_000, 0.9), Event(0, "high", 40_000, 0.9), Event(1, "low", 16_000, 0.9)]
     theirs = [Event(0, "low", 16_640, 0.9), Event(1, "low", 16_000, 0.8), Event(1, "high", 40_000, 0.9)]
-    values = compare(Heard(scores, ours), Heard(scores, theirs), rate_hz=16_000)
+    values = compare(EngineOutput(scores, ours), EngineOutput(scores, theirs), rate_hz=16_000)
     assert values["identical"] is False
     assert values["same_word_and_time"] == 1
     assert [(row["sound"], row["label"], row["at_s"], row["score"]) for row in values["differences"]] == [

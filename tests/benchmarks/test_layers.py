@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from kwspot.benchmarks.accuracy.layers import layer_errors, worst_layer
 from kwspot.benchmarks.accuracy.scores import LabelledClips, load_clips
 from kwspot.benchmarks.accuracy.stages import all_stages
-from kwspot.benchmarks.accuracy.tflite_graph import constant, operators, read_graph, with_int8_weights, write_graph
+from kwspot.benchmarks.accuracy.tflite_graph import constant, exchange_weights, operators, read_graph, write_graph
 from kwspot.benchmarks.accuracy.waterfall import accuracy_result
 from kwspot.export.clips import clip_features
 from kwspot.export.convert import convert
@@ -154,7 +154,7 @@ def test_a_doubled_scale_shows_in_the_step_of_the_weights(recordings: Path, rebu
 def test_the_weights_are_those_of_the_int8_model(tiny_bundle: Bundle) -> None:
     float_model, int8_model = (tiny_bundle.model_bytes(form) for form in ("float-tflite", "int8-tflite"))
     mixed, real, rounded = (
-        read_graph(model) for model in (with_int8_weights(float_model, int8_model), float_model, int8_model)
+        read_graph(model) for model in (exchange_weights(float_model, int8_model), float_model, int8_model)
     )
     changed = 0
     for ours, was, theirs in zip(*map(operators, (mixed, real, rounded)), strict=True):
@@ -171,6 +171,6 @@ def test_the_weights_are_those_of_the_int8_model(tiny_bundle: Bundle) -> None:
 
 def test_models_of_two_graphs_are_refused(tiny_bundle: Bundle, stream_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match=r"expected two forms of one graph: export the bundle again"):
-        with_int8_weights(tiny_bundle.model_bytes("float-tflite"), stream_bundle.model_bytes("int8-tflite"))
+        exchange_weights(tiny_bundle.model_bytes("float-tflite"), stream_bundle.model_bytes("int8-tflite"))
     with pytest.raises(BundleError, match="no TFLite model of one graph"):
         read_graph(b"nothing at all")

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from kwspot.benchmarks.accuracy.tflite_graph import read_graph, write_graph
-from kwspot.benchmarks.stream.streaming_accuracy import Said, count
-from kwspot.benchmarks.stream.wake_mix import mixed
+from kwspot.benchmarks.stream.streaming_accuracy import Labelled, count
+from kwspot.benchmarks.stream.wake_mix import mix_stream
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.audio.sound_folder import loudness
@@ -23,12 +24,13 @@ from kwspot.runtime.model.bundle import Bundle
 CLASSES = 12
 
 
-@pytest.fixture(scope="session", params=[1, None], ids=["a batch of 1", "any batch"])
-def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in of MLPerf Tiny's reference: int8 in, 49×10×1, int8 out, 12 classes; with random weights.
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reference(tmp_path_factory.mktemp("foreign") / "kws.tflite", batch=1)
 
-    The reference itself takes a batch of any size.
-    """
+
+def write_reference(path: Path, *, batch: int | None) -> Path:
+    """A stand-in of MLPerf Tiny's reference: int8 in, 49×10×1, int8 out, 12 classes; with drawn weights."""
     import tensorflow as tf
 
     from kwspot.train.backend import keras
@@ -37,7 +39,7 @@ def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     layers = keras.layers
     model = keras.Sequential(
         [
-            keras.Input(batch_shape=(request.param, 49, 10, 1)),
+            keras.Input(batch_shape=(batch, 49, 10, 1)),
             layers.Conv2D(8, (10, 4), strides=2, activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(CLASSES, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0), activation="softmax"),
@@ -51,7 +53,6 @@ def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
-    path = tmp_path_factory.mktemp("foreign") / "kws.tflite"
     with warnings.catch_warnings():
         # The converter misses statistics that a full int8 conversion does not use.
         warnings.simplefilter("ignore")
@@ -62,8 +63,6 @@ def foreign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def feature_files(foreign: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """60 files of 490 bytes and their list; every fourth label is wrong. The folder, and how many are right."""
-    from ai_edge_litert.interpreter import Interpreter
-
     folder = tmp_path_factory.mktemp("kws01")
     interpreter = Interpreter(model_path=str(foreign))
     interpreter.allocate_tensors()
@@ -113,6 +112,16 @@ def test_a_foreign_model_is_counted_right_in_both_engines(
         assert row["reaches_target"] is False
         assert row["inferences_per_s"] > 0
         assert row["repeats"] == 5
+
+
+def test_a_model_of_any_batch_is_asked_for_one_clip(feature_files: tuple[Path, int], tmp_path: Path) -> None:
+    folder, right = feature_files
+    model = write_reference(tmp_path / "any.tflite", batch=None)
+    (entry,) = Interpreter(model_path=str(model)).get_input_details()
+    assert entry["shape_signature"].tolist() == [-1, 49, 10, 1]
+    values = bench(tmp_path, "model", str(model), "--data", str(folder), "--seconds", "0.01")
+    assert values["input"] == {"shape": [1, 49, 10, 1], "dtype": "int8"}
+    assert [(row["engine"], row["correct"]) for row in values["engines"]] == [("litert", right), ("onnx", right)]
 
 
 @pytest.mark.parametrize("which", ["tiny_bundle", "stream_bundle"])
@@ -184,13 +193,13 @@ def test_models_that_are_no_classifier_of_fixed_shape(
 
 
 def test_what_is_matched_wrong_and_false() -> None:
-    said = [Said("yes", 1000), Said("no", 5000), Said("yes", 9000), Said("go", 9500)]
+    said = [Labelled("yes", 1000), Labelled("no", 5000), Labelled("yes", 9000), Labelled("go", 9500)]
     heard = [
-        Said("yes", 1400),  # correct
-        Said("yes", 1500),  # the word is taken: false
-        Said("up", 5600),  # wrong
-        Said("go", 9400),  # correct, though a yes is near
-        Said("no", 20_000),  # false
+        Labelled("yes", 1400),  # correct
+        Labelled("yes", 1500),  # the word is taken: false
+        Labelled("up", 5600),  # wrong
+        Labelled("go", 9400),  # correct, though a yes is near
+        Labelled("no", 20_000),  # false
     ]
     assert count(said, heard, 750) == {"words": 4, "matched": 3, "correct": 2, "wrong": 1, "false": 2}
     assert count(said, heard, 50) == {"words": 4, "matched": 0, "correct": 0, "wrong": 0, "false": 5}
@@ -251,7 +260,7 @@ def test_the_noise_lies_as_far_below_the_word_as_was_asked(tone_folder: Path, sa
     noise = save_wav(tmp_path / "noise.wav", rng.normal(0, 300, 40_000).astype(np.int16))
     utterances = [clip.path for clip in DataFolder(tone_folder).clips("test", ["low"])][:5]
     background = [clip.path for clip in DataFolder(tone_folder).clips("test", ["high"])][:3]
-    pieces = list(mixed(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
+    pieces = list(mix_stream(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
     assert sum(piece.is_word for piece in pieces) == 5
     assert not pieces[0].is_word
     clean = [read_sound(path, 16_000).astype(float) for path in (*utterances, *background)]
@@ -261,7 +270,7 @@ def test_the_noise_lies_as_far_below_the_word_as_was_asked(tone_folder: Path, sa
         added = piece.sound - best
         ratio = 20 * np.log10(loudness(best, 16_000) / np.sqrt(np.square(added).mean()))
         assert ratio == pytest.approx(20, abs=0.5)
-    other = list(mixed(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
+    other = list(mix_stream(utterances, background, [noise], snr_db=20, rate_hz=16_000, seed=1))
     assert all(np.array_equal(a.sound, b.sound) for a, b in zip(pieces, other, strict=True))
 
 
@@ -306,7 +315,7 @@ def test_wake_words_against_background(
     ("options", "expected"),
     [
         (["--word", "loud"], "no word 'loud'; the bundle hears low, high"),
-        (["--word", "low", "--utterances", "nowhere"], "nowhere holds no sound file; expected takes of low"),
+        (["--word", "low", "--utterances", "nowhere"], "nowhere holds no sound file; expected utterances of low"),
     ],
 )
 def test_wake_word_mistakes(

@@ -163,13 +163,13 @@ def test_changed_clips_can_be_heard(tiny_bundle: Bundle, tone_folder: Path) -> N
     import io
     import wave
 
-    from kwspot.benchmarks.report.clips import MOST_CLIPS, heard_clips
+    from kwspot.benchmarks.report.clips import MOST_CLIPS, embed_changed_clips
     from kwspot.runtime.audio.recordings import DataFolder
 
     clips = [clip.path.relative_to(tone_folder).as_posix() for clip in DataFolder(tone_folder).clips("all")]
     changes = [{"clip": clip, "label": "low", "before": ["low", 1.0], "after": ["high", 0.6]} for clip in clips]
     steps = [{"from": "a", "to": "b", "changed": changes[:30]}, {"from": "b", "to": "c", "changed": changes[29:31]}]
-    heard = heard_clips({"steps": steps}, tiny_bundle.manifest, tone_folder)
+    heard = embed_changed_clips({"steps": steps}, tiny_bundle.manifest, tone_folder)
     assert len(heard) == MOST_CLIPS
     # Steps take turns, and a clip is there once.
     assert [clip.step for clip in heard[:4]] == ["a → b", "b → c", "a → b", "b → c"]

@@ -6,7 +6,7 @@ import io
 import re
 import time
 
-from hearing import blocks_of, hear, heard_by
+from hearing import blocks_of, hear, hear_sounds
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap
@@ -56,7 +56,7 @@ def test_the_meter_shows_no_score_where_the_decision_has_no_mean_yet(tiny_bundle
             spotter.skip(99 * hop)
             assert not meter._scores.any()
         else:
-            meter.watch(heard_by(spotter, block))
+            meter.watch(hear_sounds(spotter, block))
             means.append((spotter.last_smoothed[-1] if spotter.last_smoothed else None, meter._scores))
     shown = [scores for mean, scores in means if mean is not None]
     assert len(shown) > 40

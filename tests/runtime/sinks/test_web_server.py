@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hearing import heard_by
+from hearing import hear_sounds
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
@@ -43,7 +43,7 @@ class Page:
         found = []
         for start in range(0, len(sound), BLOCK):
             block = sound[start : start + BLOCK]
-            heard = heard_by(self.spotter, block)
+            heard = hear_sounds(self.spotter, block)
             found += heard.detections
             self.feed.watch(heard)
         return found
