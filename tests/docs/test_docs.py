@@ -17,6 +17,7 @@ Each line goes to a real shell as it stands, but for this table:
 from __future__ import annotations
 
 import ctypes.util
+import dataclasses
 import json
 import os
 import re
@@ -288,3 +289,12 @@ def test_the_configuration_shown_is_the_file():
     config = tomllib.loads((ROOT / "examples/three-words.toml").read_text(encoding="utf-8"))
     for table, values in tomllib.loads(block).items():
         assert config[table] == values
+
+
+def test_the_settings_of_word_that_are_shown_are_the_defaults():
+    from kwspot.train.word.plan import WordSettings
+
+    (block,) = code_blocks(ROOT / "docs/own-words.md", "toml")
+    shown = tomllib.loads(block)["word"]
+    shown["held_out_voices"] = tuple(shown["held_out_voices"])
+    assert shown == dataclasses.asdict(WordSettings())
