@@ -18,6 +18,7 @@ from kwspot.runtime.model.decision_settings import DecisionSettings
 from kwspot.runtime.model.golden import make_golden
 from kwspot.runtime.model.manifest import Manifest, ModelFile
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
+from kwspot.runtime.names import find_name_fault
 from kwspot.runtime.run_folder import Run
 
 
@@ -29,6 +30,8 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     BundleError
         If something is there and it is not to be overwritten, or is no bundle.
     """
+    if fault := find_name_fault(target.name.removesuffix(".kws")):
+        raise BundleError(f"{str(target)!a} cannot be a bundle's name: {fault}; choose another --bundle")
     if not (target.exists() or target.is_symlink()):
         return
     if not overwrite:

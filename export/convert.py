@@ -228,7 +228,7 @@ def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
         "states": step.states if step is not None else (),
         "macs": step.macs if step is not None else None,
     }
-    (folder / "facts.json").write_text(json.dumps(facts))
+    (folder / "facts.json").write_text(json.dumps(facts, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -40,8 +40,9 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a path to write to, in `target`'s folder; it becomes `target` if nothing is raised."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target.parent, f".{target.name}{_MARK}")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}{_MARK}", suffix=target.suffix, dir=target.parent)
+    prefix = _prefix_of(target)
+    _sweep(target.parent, prefix)
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
     beside = Path(name)
     try:
         _lock(handle)
@@ -66,14 +67,14 @@ def whole_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() and target.exists():
         target = target.resolve()  # what the link leads to is replaced, and the link stays
-    with _scratch(target.parent, f".{target.name}{_MARK}") as beside:
+    with _scratch(target.parent, _prefix_of(target)) as beside:
         beside.chmod(0o755)
         yield beside
         _sync_all(beside)
         if not (overwrite and target.exists()):
             beside.rename(target)
         elif not _exchange(beside, target):
-            with _scratch(target.parent, f".{target.name}{_MARK}") as old:
+            with _scratch(target.parent, _prefix_of(target)) as old:
                 target.rename(old / "old")
                 beside.rename(target)
         _sync(target.parent)
@@ -125,6 +126,11 @@ def hold_lock(folder: str | os.PathLike[str], work: str) -> Iterator[None]:
             if os.fstat(lock).st_ino == place.stat().st_ino:  # the folder may have been exchanged for another
                 place.unlink()
         os.close(lock)
+
+
+def _prefix_of(target: Path) -> str:
+    """Return how the names of what becomes `target` begin; a long name is cut, since file systems take 255 bytes."""
+    return f".{os.fsencode(target.name)[:180].decode(errors='ignore')}{_MARK}"
 
 
 @contextlib.contextmanager

@@ -150,10 +150,10 @@ def main() -> None:
     blocks = [sound[start : start + size] for start in range(0, len(sound) - size + 1, size)]
     for block in blocks[:50]:
         push(block)
-    print(json.dumps(loaded), flush=True)
+    print(json.dumps(loaded, allow_nan=False), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(run_over(push, blocks)), flush=True)
-    print(json.dumps({"rss_mb": _peak_rss_mb()}), flush=True)
+        print(json.dumps(run_over(push, blocks), allow_nan=False), flush=True)
+    print(json.dumps({"rss_mb": _peak_rss_mb()}, allow_nan=False), flush=True)
 
 
 if __name__ == "__main__":

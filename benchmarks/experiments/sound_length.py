@@ -83,7 +83,7 @@ def _measured(work: Path, model: str, seconds: int, epochs: int) -> dict[str, An
     if not timing.exists():
         values = {"us": inference_us(run / "model.keras")}
         with whole_file(timing) as path:
-            path.write_text(json.dumps(values) + "\n")
+            path.write_text(json.dumps(values, allow_nan=False) + "\n")
     validation = metrics["validation"]
     return {
         "correct": validation["correct"],

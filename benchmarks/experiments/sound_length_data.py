@@ -58,7 +58,7 @@ def write_length(source: DataFolder, words: Sequence[str], seconds: int, most: i
         (folder / LISTS["validation"]).write_text("\n".join(sorted(listed)) + "\n")
         (folder / LISTS["test"]).write_text("")
         about = {"words": list(words), "seconds": seconds, "most": most}
-        (folder / "length.json").write_text(json.dumps(about) + "\n")
+        (folder / "length.json").write_text(json.dumps(about, allow_nan=False) + "\n")
 
 
 def in_noise(

@@ -26,7 +26,7 @@ def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
             raise RunError(f"{work} holds results of {there}, now asked for is {settings}; name another --work")
         return
     with whole_file(file) as path:
-        path.write_text(json.dumps(settings, indent=1) + "\n")
+        path.write_text(json.dumps(settings, indent=1, allow_nan=False) + "\n")
 
 
 def train(run: Path, *options: str, module: str | None = None) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _work(bundle_path: str, engine: str, folder: str) -> int:
     sounds = [np.load(path) for path in sorted(Path(folder).glob("*.npy"), key=lambda path: int(path.stem))]
     output = hear_sounds(load_bundle(bundle_path), engine, sounds)
     np.save(Path(folder) / "scores.npy", output.scores)
-    (Path(folder) / "events.json").write_text(json.dumps([vars(event) for event in output.events]))
+    (Path(folder) / "events.json").write_text(json.dumps([vars(event) for event in output.events], allow_nan=False))
     return 0
 
 

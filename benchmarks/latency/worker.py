@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("hops", type=int)
     args = parser.parse_args()
     try:
-        print(json.dumps(measure(args.bundle, args.engine, args.precision, args.sound, args.hops)))
+        print(json.dumps(measure(args.bundle, args.engine, args.precision, args.sound, args.hops), allow_nan=False))
     except KwspotError as error:
         print(error, file=sys.stderr)
         return 2

@@ -45,7 +45,9 @@ def page(values: Mapping[str, Any], changed: Sequence[Sequence[ChangedClip]]) ->
             for stage, curve in entry["accuracy"]["det"].items()
             if stage in ("float-tflite", "int8-litert")
         },
-        recipe=json.dumps({"versions": values["versions"], "recipes": recipes}, indent=1, ensure_ascii=False),
+        recipe=json.dumps(
+            {"versions": values["versions"], "recipes": recipes}, indent=1, ensure_ascii=False, allow_nan=False
+        ),
     )
 
 

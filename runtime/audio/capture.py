@@ -165,7 +165,7 @@ def open_stream(request: dict[str, Any], link: socket.socket, finished: Callable
             "rate_hz": rate_hz,
             "channels": channels,
         }
-        return stream, OPENED + json.dumps(opened).encode()
+        return stream, OPENED + json.dumps(opened, allow_nan=False).encode()
     assert refused is not None
     raise DeviceError(_cannot_open(sounddevice, request, refused)) from refused
 

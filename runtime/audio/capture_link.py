@@ -68,7 +68,7 @@ class CaptureProcess:
         try:
             # The kernel doubles what is asked for.
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES // 2)
-            request = json.dumps({"device": device, "rate_hz": rate_hz, "channel": channel})
+            request = json.dumps({"device": device, "rate_hz": rate_hz, "channel": channel}, allow_nan=False)
             return subprocess.Popen(
                 [sys.executable, "-m", "kwspot.runtime.audio.capture", str(theirs.fileno()), request],
                 pass_fds=[theirs.fileno()],

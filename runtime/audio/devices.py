@@ -141,9 +141,9 @@ def input_devices() -> DeviceList:
 def main() -> int:
     """Print the list as JSON, or ``{"error": ...}``."""
     try:
-        print(json.dumps(dataclasses.asdict(_find_inputs())))
+        print(json.dumps(dataclasses.asdict(_find_inputs()), allow_nan=False))
     except DeviceError as error:
-        print(json.dumps({"error": str(error)}))
+        print(json.dumps({"error": str(error)}, allow_nan=False))
     return 0
 
 

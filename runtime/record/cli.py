@@ -147,7 +147,7 @@ def _record(microphone: Microphone, folder: UtteranceFolder, args: argparse.Name
                 "room_db": round(result.room_db, 1),
             }
             _say(f"   {path}: {result.word_s:.2f} s, peak {result.peak_db:.0f} dB of full scale")
-            print(json.dumps({"file": str(path), **measured}), flush=True)
+            print(json.dumps({"file": str(path), **measured}, allow_nan=False), flush=True)
             if kept == args.count:
                 return
             _say(f"{kept + 1} of {args.count}: say {args.word!r}")

@@ -90,7 +90,7 @@ class MqttSink(QueuedSink):
         """Publish and wait for the broker's word; over a lost connection, until it is back."""
         if event["event"] == "start" and self._address.discovery:
             self._publish(*self._description(event), retain=True)
-        self._publish(self._topic(str(event["event"])), json.dumps(event), retain=False)
+        self._publish(self._topic(str(event["event"])), json.dumps(event, allow_nan=False), retain=False)
 
     def close(self, within_s: float = 2.0) -> None:
         """Deliver what is queued, say "offline", leave."""
@@ -157,7 +157,7 @@ class MqttSink(QueuedSink):
             },
             "origin": {"name": "kwspot"},
         }
-        return f"{self._address.discovery}/event/{node}/word/config", json.dumps(content)
+        return f"{self._address.discovery}/event/{node}/word/config", json.dumps(content, allow_nan=False)
 
     # paho calls these on its own thread.
 

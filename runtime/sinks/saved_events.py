@@ -25,6 +25,7 @@ from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.names import find_label_fault
 from kwspot.runtime.sinks.observer import SinkContext
 from kwspot.runtime.sinks.queued import Event, Heard, QueuedSink
 from kwspot.runtime.standard_streams import say
@@ -149,10 +150,14 @@ class SavedEvents(QueuedSink):
         sound = self._sound[first - start : last - start]
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(waiting.wall_s))
         label = re.sub(r"[^\w.=+-]", "_", detection.label)
-        path = self._folder / detection.label / f"{label}-{stamp}-{os.getpid()}.{self._number:06}_nohash_0.wav"
+        # A bundle's labels are names; whoever brings other ones does not write outside of the folder either.
+        inside = detection.label if find_label_fault(detection.label) is None else f"_{label}"
+        path = self._folder / inside / f"{label}-{stamp}-{os.getpid()}.{self._number:06}_nohash_0.wav"
         self._number += 1
         with whole_file(path.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(self._evidence(waiting, first, last), indent=1) + "\n", encoding="utf-8")
+            beside.write_text(
+                json.dumps(self._evidence(waiting, first, last), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
         with whole_file(path) as beside:
             write_wav(beside, sound, self._rate_hz)
         self._kept.append(path)

@@ -63,7 +63,9 @@ class SavedSounds:
         told = _told(path)
         told.pop("mark", None)
         with whole_file(path.with_suffix(".json")) as beside:
-            beside.write_text(json.dumps(told if mark is None else {**told, "mark": mark}, indent=1) + "\n")
+            beside.write_text(
+                json.dumps(told if mark is None else {**told, "mark": mark}, indent=1, allow_nan=False) + "\n"
+            )
 
     def _path(self, name: object) -> Path | None:
         # What a browser sends must not lead out of the folder.

@@ -174,4 +174,4 @@ def level_dbfs(block: NDArray[np.int16]) -> float:
 
 def _message(kind: str, content: Mapping[str, object]) -> bytes:
     """A server-sent event: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
-    return f"event: {kind}\ndata: {json.dumps(content)}\n\n".encode()
+    return f"event: {kind}\ndata: {json.dumps(content, allow_nan=False)}\n\n".encode()

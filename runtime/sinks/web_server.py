@@ -296,7 +296,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
             self.server.feed.leave(viewer)
 
     def _json(self, content: object) -> None:
-        self._answer(json.dumps(content).encode(), "application/json")
+        self._answer(json.dumps(content, allow_nan=False).encode(), "application/json")
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         self._answer(text.encode(errors="replace"), "text/plain; charset=utf-8", status=status)

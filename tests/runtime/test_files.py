@@ -31,6 +31,15 @@ def test_a_file_is_old_or_new(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.json"]
 
 
+def test_a_name_as_long_as_a_file_system_takes(tmp_path: Path) -> None:
+    for name in ("x" * 250 + ".json", "ü" * 125):
+        with whole_file(tmp_path / name) as beside:
+            beside.write_text("x")
+    with whole_folder(tmp_path / ("y" * 255)):
+        pass
+    assert len(names(tmp_path)) == 3
+
+
 @pytest.mark.parametrize("exchanges", [True, False])
 def test_a_folder_is_old_or_new(tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not exchanges:

@@ -50,7 +50,7 @@ def _key(key: str) -> str:
 
 def _string(text: str) -> str:
     # JSON's escapes are TOML's too, but for the delete character. A file name that is not UTF-8 has no TOML form.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(text, ensure_ascii=False, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def _value(value: Any) -> str:

@@ -237,4 +237,5 @@ def as_json(report: Report) -> str:
         },
         indent=2,
         ensure_ascii=False,
+        allow_nan=False,
     )

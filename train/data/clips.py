@@ -15,6 +15,7 @@ from kwspot.runtime.audio.parts import compose
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder, fit_length, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
+from kwspot.runtime.names import check_labels
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import SMALLEST_CLASS
 from kwspot.train.data.held_out import noise_recordings
@@ -106,6 +107,7 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
             "from recordings of noise; expected some minutes of it there: add them, name other folders in "
             "[data] noise_folders, or set silence_share to 0"
         )
+    check_labels(labels)
     return labels
 
 

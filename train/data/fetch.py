@@ -109,7 +109,7 @@ def fetch_speech_commands(to: Path, version: int, *, test_set: bool, keep_archiv
                 "files": files,
                 "licence": "CC BY 4.0",
             }
-            (folder / RECIPE_FILE).write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+            (folder / RECIPE_FILE).write_text(json.dumps(recipe, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         if not keep_archives:
             path.unlink()
         print(f"{to / archive.folder}: {files} files", file=sys.stderr)

@@ -85,7 +85,7 @@ def write_synthetic_folder(
             "versions": {"kwspot": version("kwspot"), "espeak-ng": synthesiser.version, "numpy": np.__version__},
         }
         (folder / SYNTHESIS_RECIPE).write_text(
-            json.dumps(recipe, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            json.dumps(recipe, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
         )
 
 

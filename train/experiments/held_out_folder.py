@@ -89,7 +89,7 @@ def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
         tables = config.to_dict()
         recipe = {"schema": "kwspot.held-out/1", "seed": seed, "clips": counts, "unknown": tables["unknown"]}
         recipe["held_out_noise"] = list(config.data.held_out_noise)
-        (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+        (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return counts
 
 

@@ -238,7 +238,7 @@ def _state_of(model: Any, average: Average | None) -> list[Any]:
 def _save(path: Path, model: Any, average: Average | None, fit_result: FitResult) -> None:
     arrays = {f"state{k}": keras.ops.convert_to_numpy(v) for k, v in enumerate(_state_of(model, average))}
     arrays |= {f"best{k}": weights for k, weights in enumerate(fit_result.best_weights)}
-    about = json.dumps({"history": fit_result.history, "best_epoch": fit_result.best_epoch})
+    about = json.dumps({"history": fit_result.history, "best_epoch": fit_result.best_epoch}, allow_nan=False)
     with whole_file(path) as file:
         np.savez(file, about=np.array(about), **arrays)
 

@@ -31,7 +31,7 @@ def write_run_config(path: Path, values: Mapping[str, Any]) -> None:
 def write_metrics(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``metrics.json``, whole."""
     with whole_file(path / METRICS_FILE) as file:
-        file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_history(path: Path, history: Iterable[Mapping[str, float]]) -> None:

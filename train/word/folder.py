@@ -115,7 +115,7 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
         "counts": counts,
         "confusable": dict(near),
     }
-    text = json.dumps(recipe, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(recipe, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     (data / SYNTHESIS_RECIPE).write_text(text, encoding="utf-8")
     return recipe
 

@@ -55,7 +55,9 @@ class WorkState:
 
     def write(self) -> None:
         """Write the file whole."""
-        text = json.dumps({"schema": _SCHEMA, "plan": self.plan, "steps": self._steps}, indent=1, ensure_ascii=False)
+        text = json.dumps(
+            {"schema": _SCHEMA, "plan": self.plan, "steps": self._steps}, indent=1, ensure_ascii=False, allow_nan=False
+        )
         with whole_file(self.work / STATE_FILE) as beside:
             beside.write_text(text + "\n", encoding="utf-8")
 

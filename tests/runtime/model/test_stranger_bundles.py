@@ -18,6 +18,7 @@ import pytest
 
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.cli import main
+from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.errors import BundleDamagedError, BundleError, EngineError, KwspotError
 from kwspot.runtime.model import bundle as bundle_module
 from kwspot.runtime.model import npz
@@ -30,6 +31,8 @@ from kwspot.runtime.model.manifest import VerifierInfo
 from kwspot.runtime.model.npz import ArraySpec, read_npz
 from kwspot.runtime.model.verifier import Verifier, open_verifier
 from kwspot.runtime.names import find_name_fault
+from kwspot.runtime.sinks.queued import Heard
+from kwspot.runtime.sinks.saved_events import SavedEvents
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -386,3 +389,20 @@ def test_every_check_passes_with_a_verifier(folder: Path) -> None:
     assert all(check.passed for check in run_checks(bundle, open_engine(bundle)))
     with pytest.raises(KwspotError, match="has no verifier"):
         open_verifier(load_bundle("commands"))
+
+
+# Where labels go
+
+
+def test_saved_events_stay_in_their_folder_whatever_a_label_is(tmp_path: Path) -> None:
+    """The rule for labels is at the door; this is the second lock."""
+    folder, labels = tmp_path / "deep/kept", ["../../x", "..", ".", "/etc/x", "-v", "", "a\0b", "what's up", "ü" * 100]
+    sink = SavedEvents(folder, load_bundle("tutorial"))
+    detections = [Detection(label, 0.9, 16_000, 16_000) for label in labels]
+    sink.deliver_block(Heard(np.ones(16_000, np.int16), 16_000, [], [], detections))
+    sink.deliver_block(Heard(np.ones(16_000, np.int16), 32_000, [], [], []))  # the second after them
+    sink.close()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(kept) == 2 * len(labels)
+    assert {path.parent.parent for path in kept} == {folder}
+    assert (folder / "what's up").is_dir()
