@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
@@ -18,18 +18,27 @@ CLIPPED_SAMPLES, CLIPPED_RUN = 10, 3
 _BAR = 30
 
 
-def power_db(block: NDArray[np.int16]) -> float:
-    """Mean power of a block, int16 (n,), in dB of full scale, `QUIETEST_DB` at the least.
+def decibels(amplitude: ArrayLike, floor_db: float) -> NDArray[np.float64]:
+    """Return amplitudes, 1 at full scale, in dB of full scale: at least `floor_db`.
+
+    >>> decibels([1.0, 0.5, 0.0], -90.0).round(2)
+    array([  0.  ,  -6.02, -90.  ])
+    """
+    return 20 * np.log10(np.maximum(amplitude, 10 ** (floor_db / 20)))
+
+
+def power_db(block: NDArray[np.int16], floor_db: float = QUIETEST_DB) -> float:
+    """Return the mean power of a block, int16 (n,), in dB of full scale: at least `floor_db`.
 
     >>> round(power_db(np.full(100, 16384, np.int16)), 2)
     -6.02
     """
     power = float(np.mean(np.square(block / INT16_FULL_SCALE))) if len(block) else 0.0
-    return 10 * float(np.log10(max(power, 10 ** (QUIETEST_DB / 10))))
+    return float(decibels(np.sqrt(power), floor_db))
 
 
 def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
-    """Samples of full scale ±1 as int16, any shape: rounded, then saturated.
+    """Convert samples of full scale ±1 to int16, any shape: rounded, then saturated.
 
     >>> to_int16(np.array([0.0, 0.25, 1.0, -1.0, 7.0]))
     array([     0,   8192,  32767, -32768,  32767], dtype=int16)
@@ -40,12 +49,12 @@ def to_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
 
 
 def level_share(level_db: float) -> float:
-    """Where a level stands between `QUIETEST_DB` and full scale, 0 to 1."""
+    """Return where a level stands between `QUIETEST_DB` and full scale, 0 to 1."""
     return (level_db - QUIETEST_DB) / -QUIETEST_DB
 
 
 def bar(share: float, mark: float) -> str:
-    """``####    |     `` with a mark, both 0 to 1.
+    """Draw a share, 0 to 1, as a bar with a mark.
 
     >>> bar(0.5, 0.8)
     '[###############         |     ]'

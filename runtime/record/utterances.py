@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.features.level import CLIPPED_SAMPLES, samples_at_full_scale
+from kwspot.runtime.features.level import CLIPPED_SAMPLES, decibels, samples_at_full_scale
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
-from kwspot.runtime.record.word_finder import PAUSE_MS, Word, find_word, frame_levels_db, trimmed
+from kwspot.runtime.record.word_finder import PAUSE_MS, Word, find_word, frame_levels_db, trim
 
 STEP_MS = 80
 """Sound is looked at in steps of its own, so that its slicing changes nothing."""
@@ -86,7 +86,7 @@ class UtteranceCutter:
         """Return what the sound so far gives, and how many of its samples are done with."""
         word = find_word(sound, self._rate_hz)
         if word is not None and word.has_ended:
-            start, end = trimmed(word, len(sound), self._rate_hz)
+            start, end = trim(word, len(sound), self._rate_hz)
             return self._judge(word, sound[start:end]), end
         if len(sound) < self._longest_s * self._rate_hz:
             return None, 0
@@ -121,5 +121,5 @@ class UtteranceCutter:
             )
         peak = float(np.abs(samples.astype(np.int32)).max()) / INT16_FULL_SCALE
         return Utterance(
-            samples, (word.end - word.start) / self._rate_hz, 20 * float(np.log10(peak)), word.level_db, word.room_db
+            samples, (word.end - word.start) / self._rate_hz, float(decibels(peak, -100.0)), word.level_db, word.room_db
         )

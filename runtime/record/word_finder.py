@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.runtime.features.level import decibels
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
 FRAME_MS = 10
@@ -53,14 +54,14 @@ class Word:
 
 
 def frame_levels_db(samples: NDArray[np.int16], rate_hz: int) -> NDArray[np.float64]:
-    """RMS of each whole 10 ms, dB of full scale, float64 (n // frame,); an offset of the microphone does not count."""
+    """Return the RMS of each whole 10 ms without its offset, dB of full scale, float64 (n // frame,)."""
     length = rate_hz * FRAME_MS // 1000
     frames = samples[: len(samples) // length * length].reshape(-1, length) / INT16_FULL_SCALE  # (k, length)
-    return 20 * np.log10(np.maximum(frames.std(axis=1), 10 ** (_DIGITAL_SILENCE_DB / 20)))
+    return decibels(frames.std(axis=1), _DIGITAL_SILENCE_DB)
 
 
 def find_word(samples: NDArray[np.int16], rate_hz: int) -> Word | None:
-    """The first word in a stretch of sound, int16 (n,); None if all of it is room and clicks."""
+    """Return the first word in a stretch of sound, int16 (n,); None if all of it is room and clicks."""
     levels = frame_levels_db(samples, rate_hz)
     if not len(levels):
         return None
@@ -68,7 +69,7 @@ def find_word(samples: NDArray[np.int16], rate_hz: int) -> Word | None:
     is_loud = levels >= max(room_db + ABOVE_ROOM_DB, FAINTEST_DB)
     edges = np.flatnonzero(np.diff(np.pad(is_loud, 1).astype(np.int8)))
     runs = [(first, last) for first, last in edges.reshape(-1, 2).tolist() if last - first >= _CLICK_FRAMES]
-    for first, last in _joined(runs, PAUSE_MS // FRAME_MS):
+    for first, last in _join(runs, PAUSE_MS // FRAME_MS):
         if np.count_nonzero(is_loud[first:last]) >= _SHORTEST_WORD_FRAMES:
             frame = rate_hz * FRAME_MS // 1000
             has_ended = len(levels) - last >= PAUSE_MS // FRAME_MS
@@ -76,8 +77,8 @@ def find_word(samples: NDArray[np.int16], rate_hz: int) -> Word | None:
     return None
 
 
-def _joined(runs: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
-    """Runs with less than a pause between them as one."""
+def _join(runs: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
+    """Join runs with less than a pause between them."""
     joined: list[tuple[int, int]] = []
     for first, last in runs:
         if joined and first - joined[-1][1] < pause:
@@ -87,12 +88,12 @@ def _joined(runs: list[tuple[int, int]], pause: int) -> list[tuple[int, int]]:
     return joined
 
 
-def trimmed(word: Word, samples: int, rate_hz: int) -> tuple[int, int]:
-    """From where to where to cut `samples` samples: the word in the middle, with margins, as long as there is sound.
+def trim(word: Word, samples: int, rate_hz: int) -> tuple[int, int]:
+    """Return the range to keep of `samples` samples: the word in its middle, with margins, as far as there is sound.
 
-    >>> trimmed(Word(16_000, 20_000, -20.0, -60.0, True), 32_000, 16_000)  # 0.25 s: a clip of 1 s
+    >>> trim(Word(16_000, 20_000, -20.0, -60.0, True), 32_000, 16_000)  # 0.25 s: a clip of 1 s
     (10000, 26000)
-    >>> trimmed(Word(16_000, 36_000, -20.0, -60.0, True), 48_000, 16_000)  # 1.25 s: and 0.2 s on either side
+    >>> trim(Word(16_000, 36_000, -20.0, -60.0, True), 48_000, 16_000)  # 1.25 s: and 0.2 s on either side
     (12800, 39200)
     """
     length = max(rate_hz * CLIP_MS // 1000, word.end - word.start + 2 * rate_hz * MARGIN_MS // 1000)

@@ -10,7 +10,6 @@ import base64
 import collections
 import contextlib
 import json
-import math
 import queue
 import threading
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.features.level import power_db
 from kwspot.runtime.features.mfcc import StreamingMfcc
 from kwspot.runtime.sinks.observer import Event, Heard, Observer
 
@@ -28,8 +28,7 @@ QUEUED_BLOCKS = 64
 UNREAD_MESSAGES = 128
 """About ten seconds; a viewer that is further behind is put out."""
 KEPT_EVENTS = 50
-FULL_SCALE = 32_768
-SILENT_DBFS = -90.0
+SILENT_DB = -90.0
 SHOWN_DEVIATIONS = 3.0  # of a coefficient from its mean: black to white
 
 
@@ -149,7 +148,7 @@ class WebFeed(Observer):
                 "sound",
                 {
                     "at_s": round(samples_seen / self._rate_hz, 3),
-                    "level": level_dbfs(block),
+                    "level": round(power_db(block, SILENT_DB), 1),
                     "scores": rows,
                     "frames": base64.b64encode(self._shades(frames)).decode(),
                 },
@@ -164,12 +163,6 @@ class WebFeed(Observer):
         with self._lock:
             for viewer in self._viewers:
                 viewer.send(message)
-
-
-def level_dbfs(block: NDArray[np.int16]) -> float:
-    """Root mean square of a block, int16 (n,), in dB below full scale, at least `SILENT_DBFS`."""
-    power = float(np.mean(np.square(block, dtype=np.float64))) if len(block) else 0.0
-    return round(max(SILENT_DBFS, 10 * math.log10(power / FULL_SCALE**2)), 1) if power else SILENT_DBFS
 
 
 def _message(kind: str, content: Mapping[str, object]) -> bytes:

@@ -13,7 +13,7 @@ from kwspot.runtime.audio.resample import StreamResampler
 from kwspot.runtime.audio.sources import BLOCK_SAMPLES
 from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
-from kwspot.runtime.errors import DeviceError
+from kwspot.runtime.errors import AudioFormatError
 from kwspot.runtime.wyoming.messages import BadMessage, read_message, send
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Client:
     async def _finish(self) -> None:
         """Hear the end of a stream: its last word is completed by the silence after it."""
         if self._format is not None:
-            await self._push(self._resampler.skip(0)[0])
+            await self._push(self._resampler.flush())
             await self._tell(self._spotter.finish())
 
     async def _answer(self, message: Event) -> None:
@@ -136,7 +136,7 @@ class Client:
     def _new_resampler(self, rate_hz: int) -> StreamResampler:
         try:
             return StreamResampler(rate_hz, self._rate_hz)
-        except DeviceError:
+        except AudioFormatError:
             raise BadMessage(
                 f"sound of {rate_hz} Hz; expected {self._rate_hz} Hz, or soxr where kwspot runs: "
                 "pip install 'kwspot[files]'"

@@ -22,7 +22,7 @@ from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
 from kwspot.runtime.record.folder import UtteranceFolder
 from kwspot.runtime.record.utterances import Rejection, Utterance, UtteranceCutter
-from kwspot.runtime.record.word_finder import CLIP_MS, MARGIN_MS, find_word, trimmed
+from kwspot.runtime.record.word_finder import CLIP_MS, MARGIN_MS, find_word, trim
 
 MS = RATE_HZ // 1000
 
@@ -56,7 +56,7 @@ def test_a_word_is_found_to_a_frame_and_has_its_margins(before, length, noise, o
     assert word.has_ended
     assert abs(word.start - before * MS) <= 10 * MS
     assert abs(word.end - (before + length) * MS) <= 10 * MS
-    start, end = trimmed(word, len(sound), RATE_HZ)
+    start, end = trim(word, len(sound), RATE_HZ)
     assert 0 <= start <= word.start < word.end <= end <= len(sound)
     assert end - start == min(len(sound), max(CLIP_MS * MS, word.end - word.start + 2 * MARGIN_MS * MS))
 

@@ -18,7 +18,7 @@ from kwspot.runtime.audio.parts import compose
 from kwspot.runtime.audio.recordings import PARTS, Clip, DataFolder, default_part
 from kwspot.runtime.audio.sound_file import LOWEST_RATE_HZ, open_sound
 from kwspot.runtime.errors import RecordingError
-from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter
+from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter, decibels
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 from kwspot.train.config.tables import SMALLEST_CLASS
 
@@ -141,7 +141,7 @@ def _examine_file(path: Path) -> _Examined:
         return _Examined(0.0, b"", error.fault, _shown(str(error)))
     seconds = frames / rate_hz
     if peak < 10 ** (SILENT_BELOW_DBFS / 20):
-        seen = "all samples are zero" if peak == 0 else f"its peak is {20 * np.log10(peak):.0f} dBFS"
+        seen = "all samples are zero" if peak == 0 else f"its peak is {decibels(peak, -200.0):.0f} dBFS"
         return _Examined(seconds, b"", "silent", seen)
     if clipping.samples >= CLIPPED_SAMPLES:
         return _Examined(seconds, digest.digest(), "clipped", f"{clipping.samples} samples at full scale")

@@ -18,9 +18,10 @@ from hearing import hear_sounds
 
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.features.level import power_db
 from kwspot.runtime.sinks import web_feed, web_server
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
-from kwspot.runtime.sinks.web_feed import WebFeed, level_dbfs
+from kwspot.runtime.sinks.web_feed import WebFeed
 from kwspot.runtime.sinks.web_server import WebServer, web_address
 
 RATE_HZ = 16_000
@@ -110,7 +111,7 @@ def test_a_viewer_is_shown_what_the_loop_hears(page):
         page.hear(sound)
         shown = messages(viewer, "sound", 10)
     assert [message["at_s"] for message in shown] == [round((n + 1) * BLOCK / RATE_HZ, 3) for n in range(10)]
-    assert all(abs(message["level"] - level_dbfs(sound)) < 1 for message in shown)
+    assert all(abs(message["level"] - power_db(sound)) < 1 for message in shown)
     rows = [row for message in shown for row in message["scores"]]
     assert len(rows) > 10
     assert all(0 <= score <= 1 for row in rows for score in row[1:])
