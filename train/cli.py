@@ -45,13 +45,15 @@ def main(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     config, preset, data = read_asked(args)
-    if args.words is not None:
-        words = tuple(word.strip() for word in args.words.split(",") if word.strip())
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, words=words))
+    from kwspot.runtime.audio.parts import split_names
     from kwspot.runtime.audio.recordings import DataFolder
 
+    folder = DataFolder(data)
+    if args.words is not None:
+        words = tuple(split_names(args.words, folder.words))
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, words=words))
     way_on = ["kwspot", "train", "--resume", "--run", str(args.run)]
-    return train_on_folder(DataFolder(data), config, preset, args, way_on, start_from=_start_name(args))
+    return train_on_folder(folder, config, preset, args, way_on, start_from=_start_name(args))
 
 
 def training_parser(program: str, description: str) -> argparse.ArgumentParser:

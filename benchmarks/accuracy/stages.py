@@ -16,6 +16,7 @@ from kwspot.benchmarks.accuracy.scores import (
 from kwspot.benchmarks.accuracy.tflite_environment import tflite_stage
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES
 from kwspot.benchmarks.engine_choice import engines_to_measure, note
+from kwspot.runtime.audio.parts import split_names
 from kwspot.runtime.audio.recordings import DataFolder, default_part
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle
@@ -51,7 +52,7 @@ def clips_of(bundle: Bundle, folder: DataFolder, part: str | None, words: str | 
     if part is None:
         part = default_part(folder)
         note(f"no --part was named; scoring {part}")
-    chosen = None if words is None else [word.strip() for word in words.split(",")]
+    chosen = None if words is None else split_names(words, folder.words)
     clips = load_clips(folder, part, chosen, bundle.manifest)
     missing = [label for index, label in enumerate(bundle.manifest.labels) if not (clips.truth == index).any()]
     lost = [label for label in missing if label in bundle.manifest.words]

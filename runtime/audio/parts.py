@@ -55,6 +55,23 @@ def letters_of(name: str) -> str:
     return "".join(c for c in compose(compose(name).casefold()) if c.isalnum() or unicodedata.category(c)[0] == "M")
 
 
+def split_names(text: str, known: Collection[str]) -> list[str]:
+    """Split names at their commas, but for those within a known name.
+
+    >>> split_names("yes, ok, google,no", ["ok, google", "no"])
+    ['yes', 'ok, google', 'no']
+    """
+    pieces = [piece for piece in text.split(",") if piece.strip()]
+    names = {compose(name) for name in known}
+    found = []
+    while pieces:
+        joined = (",".join(pieces[:end]).strip() for end in range(len(pieces), 1, -1))
+        name = next((whole for whole in joined if compose(whole) in names), pieces[0].strip())
+        pieces = pieces[name.count(",") + 1 :]
+        found.append(name)
+    return found
+
+
 def speaker_of(path: str | os.PathLike[str]) -> str:
     """Return whose voice a file holds: its name before ``_nohash_``, or its stem.
 

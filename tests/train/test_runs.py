@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,6 +241,17 @@ def test_a_resumed_training_must_be_the_same_one(task: TrainingTask, tone_folder
 
 def kwspot(*args: object) -> int:
     return cli.main([str(arg) for arg in args])
+
+
+def test_a_long_epoch_says_how_far_it_is(
+    tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kwspot.train.fit.loop._TOLD_EVERY_S", 0.0)
+    asked = ("train", "--data", tone_folder, "--preset", "perceptron", "--words", "low,high", "--epochs", 1)
+    assert kwspot(*asked, "--run", tmp_path / "run") == 0
+    told = re.findall(r"^epoch 1: (\d+) of (\d+) examples$", capsys.readouterr().err, re.MULTILINE)
+    assert told
+    assert told[-1][0] == told[-1][1]
 
 
 def test_what_is_in_the_way_is_not_removed(

@@ -32,7 +32,7 @@ from kwspot.train.speech.phrases import LONGEST_CLIP_MS, check_length, check_wri
 from kwspot.train.speech.programs import Voice, program_voices
 from kwspot.train.speech.voices import VoiceSet, voice_set
 from kwspot.train.word.mining import mine
-from kwspot.train.word.noise import room_noise
+from kwspot.train.word.noise import draw_room_noise
 from kwspot.train.word.plan import Plan, WordSettings
 from kwspot.train.word.script import speak_all, utterances
 from kwspot.train.word.sources import is_for_calibration, negative_sounds, negative_speaker, recorded_utterances
@@ -163,6 +163,9 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     sound(tmp_path / "mine" / "computer" / "ann_nohash_0.wav")
     assert "has 1 recordings of 'computer'; expected 5 or more" in refused(
         capsys, "computer", "--bundle", bundle, "--recordings", tmp_path / "mine"
+    )
+    assert "_x.kws cannot be the name of a bundle: it begins with '_'" in refused(
+        capsys, "computer", "--bundle", tmp_path / "_x.kws"
     )
     config = tmp_path / "bad.toml"
     config.write_text("[word]\nuterances = 3\n")
@@ -344,7 +347,7 @@ def test_noise_sounds_like_the_quiet_parts_of_a_recording() -> None:
     hum = 40 * np.sin(2 * np.pi * 500 * np.arange(3 * RATE_HZ) / RATE_HZ)
     said = hum.copy()
     said[RATE_HZ : 2 * RATE_HZ] += 9_000 * np.sin(2 * np.pi * 3_000 * np.arange(RATE_HZ) / RATE_HZ)
-    noise = room_noise(said.astype(np.int16), rng)
+    noise = draw_room_noise(said.astype(np.int16), rng)
     power = np.abs(np.fft.rfft(noise)) ** 2
     at_hz = np.fft.rfftfreq(len(noise), 1 / RATE_HZ)
     assert power[np.abs(at_hz - 500) < 100].sum() > 0.9 * power.sum()
@@ -352,8 +355,8 @@ def test_noise_sounds_like_the_quiet_parts_of_a_recording() -> None:
     # Steady: no tenth of a second is much louder than another.
     blocks = np.sqrt(np.mean(noise[: len(noise) // 1_600 * 1_600].reshape(-1, 1_600).astype(float) ** 2, axis=1))
     assert blocks.max() < 3 * blocks.min()
-    assert len(room_noise(np.zeros(RATE_HZ, np.int16), rng)) == 0
-    assert len(room_noise(np.ones(100, np.int16), rng)) == 0
+    assert len(draw_room_noise(np.zeros(RATE_HZ, np.int16), rng)) == 0
+    assert len(draw_room_noise(np.ones(100, np.int16), rng)) == 0
 
 
 def test_voices_left_out_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -618,6 +621,15 @@ def test_names_are_compared_composed(tmp_path: Path) -> None:
     sound(tmp_path / unicodedata.normalize("NFD", phrase) / "a.wav")
     sound(tmp_path / "other" / "b.wav")
     assert [path.name for path in negative_sounds(tmp_path, [phrase])[0]] == ["b.wav"]
+
+
+def test_a_phrase_with_a_comma_is_one_of_the_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for speaker in range(12):
+        for name in ("ok, google", "no"):
+            sound(tmp_path / "data" / name / f"s{speaker}_nohash_0.wav")
+    command = ["train", "--data", str(tmp_path / "data"), "--preset", "conv2", "--run", str(tmp_path / "run")]
+    assert cli.main([*command, "--words", "ok, google"]) == 2
+    assert "ok, google alone cannot be told from anything" in capsys.readouterr().err
 
 
 def test_every_language_is_spoken_by_all_its_voices() -> None:

@@ -1,4 +1,4 @@
-"""The data folder that the shipped weights "words" are trained on: a vocabulary, spoken, and people saying some of it.
+"""Write the data folder that the shipped weights "words" are trained on: a vocabulary, spoken by programs and people.
 
 ::
 
@@ -38,13 +38,13 @@ _HELD_EVERY = 8
 
 
 def different_words(synthesiser: Synthesiser) -> list[str]:
-    """The vocabulary, of words that sound alike only the first."""
+    """Return the vocabulary; of words that sound alike only the first."""
     heard = {synthesiser.phonemes(word): word for word in sorted(set(vocabulary()), reverse=True)}
     return sorted(heard.values())
 
 
 def write_words(folder: Path, recordings: Path, utterances: int, seed: int) -> None:
-    """Fill an empty folder: each word spoken `takes` times, and links to the recordings of the same words.
+    """Fill an empty folder: each word spoken `utterances` times, and links to the recordings of the same words.
 
     Raises
     ------

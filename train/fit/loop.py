@@ -34,6 +34,8 @@ from kwspot.train.models.fused_norm import with_fused_norms
 
 _STATE_FILE = "state.npz"
 _EVALUATION_BATCH = 256
+# So long a training is silent at most.
+_TOLD_EVERY_S = 5.0
 
 
 class Examples(Protocol):
@@ -169,7 +171,8 @@ def _train_epoch(
     started = time.perf_counter()
     sums = {"loss": 0.0, "accuracy": 0.0}
     waiting_s = step_s = 0.0
-    asked = started
+    asked = told = started
+    done = 0
     for batch, (frames, targets) in enumerate(examples.epoch(epoch), 1):
         came = time.perf_counter()
         waiting_s += came - asked
@@ -179,10 +182,14 @@ def _train_epoch(
             average.take()
         for key in sums:
             sums[key] += float(means[key]) * len(frames)
+        done += len(frames)
         asked = time.perf_counter()
         step_s += asked - came
         if interruption.asked:
             return None
+        if asked - told > _TOLD_EVERY_S:
+            told = asked
+            print(f"epoch {epoch}: {done:,} of {len(examples):,} examples", file=sys.stderr, flush=True)
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch,

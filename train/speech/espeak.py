@@ -1,4 +1,4 @@
-"""Words spoken by espeak-ng, offline: what there is to train on before anything is recorded.
+"""Speak words by espeak-ng, offline: something to train on before anything is recorded.
 
 The library comes in the wheel ``espeakng-loader`` and is under the GPL-3,
 which is why it is an extra of its own and loaded only here; the sound it makes
@@ -120,7 +120,7 @@ class Synthesiser:
             self.version = str(library.espeak_Info(None), "ascii")
 
     def speak(self, text: str, voice: EspeakVoice) -> NDArray[np.int16]:
-        """The sound of a text, without the silence around it.
+        """Speak a text, and return the sound without the silence around it.
 
         Returns
         -------
@@ -143,7 +143,7 @@ class Synthesiser:
         return to_int16(soxr.resample(sound / INT16_FULL_SCALE, rate_hz, SYNTH_RATE_HZ, quality="HQ"))
 
     def accents(self, language: str) -> list[str]:
-        """espeak-ng's voices that speak a language, such as "de" or "fr-be", the plain one first.
+        """List espeak-ng's voices that speak a language, such as "de" or "fr-be", the plain one first.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class Synthesiser:
 
     @contextlib.contextmanager
     def _fresh_library(self) -> Iterator[tuple[ctypes.CDLL, int]]:
-        """The library as if just loaded, and the rate of its sound in Hz."""
+        """Load the library afresh: give it, and the rate of its sound in Hz."""
         with _one_at_a_time:
             library = ctypes.CDLL(self._library_path)
             try:

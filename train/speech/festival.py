@@ -1,4 +1,4 @@
-"""Festival kept running, a process for each voice: started anew for each text it would take half a second more."""
+"""Keep festival running, a process for each voice: starting it for each text would take half a second more."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class FestivalVoice:
         ConfigError
             If the program ends; if it only cannot speak the text, no file is there.
         """
-        said, target = _quoted(text), _quoted(str(wav))
+        quoted, target = _quoted(text), _quoted(str(wav))
         with self._one_at_a_time:
             process = self._process or self._started()
             self._ask(process, f"(Parameter.set 'Duration_Stretch {stretch:.3f})")
-            self._ask(process, f"(utt.save.wave (utt.synth (Utterance Text {said})) {target} 'riff)")
+            self._ask(process, f"(utt.save.wave (utt.synth (Utterance Text {quoted})) {target} 'riff)")
 
     def _started(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -40,7 +40,7 @@ class FestivalVoice:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
             bufsize=1,
         )
         weakref.finalize(self, _end, process)
@@ -64,8 +64,8 @@ class FestivalVoice:
 
     def _ended(self) -> ConfigError:
         return ConfigError(
-            f"festival ended in the midst of speaking with its voice {self._voice}; expected it to go on: leave it out "
-            f'with left_out_voices = ["festival-{self._voice}"] in [word]'
+            f"festival ended while it spoke with its voice {self._voice}; hold that voice out with "
+            f'held_out_voices = ["festival-{self._voice}"] in [word]'
         )
 
 

@@ -1,4 +1,4 @@
-"""Phrases that are nearly another: what a detector must be shown as something else.
+"""Find phrases that sound nearly like another: a detector must learn that they are something else.
 
 How near is counted in phonemes, as espeak-ng gives them in the International
 Phonetic Alphabet: an edit distance in which like sounds cost less.
@@ -33,7 +33,7 @@ _NEAREST_WORDS = 25
 
 
 def phonemes_of(ipa: str) -> Phonemes:
-    """The sounds of a transcription, without stress, words run together; a mark stays with its sound.
+    """Return the sounds of a transcription, without stress, words run together; a mark stays with its sound.
 
     >>> phonemes_of("hˈeɪ sɐvˈɑːnt")
     ('h', 'e', 'ɪ', 's', 'ɐ', 'v', 'ɑː', 'n', 't')
@@ -50,7 +50,7 @@ def phonemes_of(ipa: str) -> Phonemes:
 
 
 def distance(one: Phonemes, other: Phonemes) -> float:
-    """Weighted edit distance; 1 is a sound in place of quite another, of the same kind.
+    """Compute a weighted edit distance; 1 is a sound in place of quite another, of the same kind.
 
     >>> distance(("k", "æ", "t"), ("k", "æ", "t")), distance(("k", "æ", "t"), ("b", "æ", "t"))
     (0.0, 1.0)
@@ -77,7 +77,7 @@ def _cost(one: str, other: str) -> float:
 def confusables(
     phrases: Sequence[str], vocabulary: Sequence[str], count: int, synthesiser: Synthesiser, accent: str
 ) -> list[tuple[str, float]]:
-    """`count` texts that sound nearly like one of the phrases, for each of them, and their distance; nearest first.
+    """Find `count` texts for each phrase that sound nearly like it, and their distance; nearest first.
 
     They are parts of the phrase, the phrase with a letter replaced, left out or
     put in, words of the vocabulary, and two of its words in a row. None is
@@ -94,14 +94,14 @@ def confusables(
         texts = dict.fromkeys([*parts(phrase), *misspelt(phrase), *vocabulary, *_pairs(vocabulary, target, sounds)])
         near: list[tuple[float, str]] = []
         for text in texts:
-            said = sounds(text)
-            if not said or said in taken:
+            spoken = sounds(text)
+            if not spoken or spoken in taken:
                 continue
-            if min(distance(said, other) for other in targets) >= NEAREST:
-                taken.add(said)
-                near.append((distance(said, target), text))
+            if min(distance(spoken, other) for other in targets) >= NEAREST:
+                taken.add(spoken)
+                near.append((distance(spoken, target), text))
         kept = sorted(near)[:count]
-        # The parts are heard inside of every take, however far they are.
+        # The parts are heard inside of every utterance, however far they are.
         chosen = {text for _, text in kept}
         kept += [(far, text) for far, text in near if text in set(parts(phrase)) - chosen]
         found += [(text, round(far, 3)) for far, text in kept]
@@ -109,7 +109,7 @@ def confusables(
 
 
 def parts(phrase: str) -> list[str]:
-    """The words of a phrase alone, runs of them, and the first and last letters of it."""
+    """List the words of a phrase alone, runs of them, and the first and last letters of it."""
     words = phrase.split()
     runs = [" ".join(words[k:m]) for k, m in itertools.combinations(range(len(words) + 1), 2)]
     letters = len(phrase)
@@ -118,7 +118,7 @@ def parts(phrase: str) -> list[str]:
 
 
 def misspelt(phrase: str) -> Iterable[str]:
-    """The phrase with one letter replaced, left out, or one more."""
+    """List the phrase with one letter replaced, removed or added."""
     for k, letter in enumerate(phrase):
         if not letter.isalpha():
             continue
@@ -130,16 +130,18 @@ def misspelt(phrase: str) -> Iterable[str]:
 
 
 def _pairs(vocabulary: Sequence[str], target: Phonemes, sounds: Callable[[str], Phonemes]) -> list[str]:
-    """Two words in a row: those that begin most like the phrase before those that end most like it."""
-    said = {word: sounds(word) for word in vocabulary}
+    """List pairs of words: those that begin most like the phrase before those that end most like it."""
+    sounds_of = {word: sounds(word) for word in vocabulary}
     half = len(target) // 2
 
     def nearest(part: Phonemes) -> list[str]:
-        return sorted(said, key=lambda word: (distance(said[word], part) / max(len(said[word]), 1), word))
+        return sorted(
+            sounds_of, key=lambda word: (distance(sounds_of[word], part) / max(len(sounds_of[word]), 1), word)
+        )
 
     firsts, seconds = nearest(target[:half])[:_NEAREST_WORDS], nearest(target[half:])[:_NEAREST_WORDS]
     ranked = sorted(
-        (distance(said[first] + said[second], target), f"{first} {second}")
+        (distance(sounds_of[first] + sounds_of[second], target), f"{first} {second}")
         for first in firsts
         for second in seconds
         if first != second

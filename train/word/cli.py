@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kwspot.runtime.errors import BundleError, ConfigError
+from kwspot.runtime.names import find_name_fault
 
 if TYPE_CHECKING:
     from kwspot.train.word.plan import Plan
@@ -137,6 +138,8 @@ def _work(plan: Plan, args: argparse.Namespace, again: str) -> int:
 
 
 def _check_bundle(bundle: Path, *, overwrite: bool) -> None:
+    if fault := find_name_fault(bundle.name.removesuffix(".kws")):
+        raise BundleError(f"{bundle} cannot be the name of a bundle: {fault}; name another --bundle, as in NAME.kws")
     if not bundle.exists():
         return
     if not overwrite:

@@ -1,4 +1,4 @@
-"""Hard negatives: what a bundle fires on in sound that holds none of its words, cut out to train on."""
+"""Mine hard negatives: cut out what a bundle fires on in sound without its words, to train on it."""
 
 from __future__ import annotations
 

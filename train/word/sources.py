@@ -75,8 +75,8 @@ def recorded_utterances(folder: Path, phrases: Sequence[str]) -> list[RecordedUt
     speakers = sorted({utterance.speaker for utterance in found})
     held_out = set(speakers[::5]) if len(speakers) >= LEAST_SPEAKERS else set()
     return [
-        RecordedUtterance(found_.path, found_.word, found_.speaker, number, found_.speaker in held_out)
-        for number, found_ in enumerate(found)
+        RecordedUtterance(one.path, one.word, one.speaker, number, one.speaker in held_out)
+        for number, one in enumerate(found)
     ]
 
 
