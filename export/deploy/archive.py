@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import shlex
 import shutil
 import subprocess
 import sys
@@ -25,11 +24,10 @@ from kwspot.runtime.names import find_name_fault
 FOLDER = "kwspot-pi"
 """What the archive unpacks to."""
 
-INSTALLER = "installer==1.1.0"
-"""Pure Python, without dependencies: puts wheels into an environment on a board that has no pip."""
-
 
 _HERE = Path(__file__).parent
+INSTALLER = _HERE / "requirements/installer.txt"
+"""What puts wheels into an environment on a board that has no pip."""
 _TOP_MB = 10
 """Bytecode, the log, and what a file system rounds up."""
 
@@ -123,16 +121,22 @@ def _board_conf(board: Board, engine: str, requirements: str) -> str:
 
 
 def _conf(**values: str) -> str:
-    """Write assignments for a shell."""
-    return "".join(f"{key}={shlex.quote(value)}\n" for key, value in values.items())
+    """Return assignments for a shell."""
+    quoted = {key: value.replace("'", "'\\''") for key, value in values.items()}
+    return "".join(f"{key}='{value}'\n" for key, value in quoted.items())
 
 
 def _download(board: Board, requirements: Path, folder: Path) -> None:
-    """The board's wheels, from wherever pip is configured to take them."""
+    """Download the board's wheels, from wherever pip is configured to take them; each has to have its hash."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", board.python]
     command += [f"--platform={tag}" for tag in board.wheel_platforms]
-    command += ["--dest", str(folder), "--requirement", str(requirements), INSTALLER]
+    command += [
+        "--dest",
+        str(folder),
+        "--require-hashes",
+        *(f"--requirement={path}" for path in (requirements, INSTALLER)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()

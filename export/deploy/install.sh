@@ -51,6 +51,23 @@ free_kb() {
     df -Pk "$1" | awk 'NR == 2 { print $4 }'
 }
 
+# Nothing of the archive is run or read before this: each file is what SHA256SUMS says, and there is no other.
+check_archive() {
+    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS) >/dev/null 2>&1 ||
+        fail "the archive is damaged or incomplete: a file is not what SHA256SUMS says; copy and unpack it again"
+    named=$(sed 's/^[0-9a-f]*  //' "$here/SHA256SUMS" && echo SHA256SUMS)
+    other=$(cd "$here" && { find . ! -type d ! -type f && find . -type f | sed 's|^[.]/||' | grep -vxF "$named"; })
+    [ -z "$other" ] ||
+        fail "the archive holds what SHA256SUMS does not name: $(printf '%s\n' "$other" | head -n 1); unpack it again into a new folder"
+}
+
+# A link would lead what is written and removed elsewhere.
+check_links() {
+    for path in versions bin; do
+        [ ! -L "$prefix/$path" ] || fail "$prefix/$path is a link; expected a folder of this installer's own: choose another --prefix"
+    done
+}
+
 # Sets the variables of the board's file: TITLE, APT, SYSTEM_SITE, ENGINE, REQUIREMENTS.
 recognise_board() {
     command -v python3 >/dev/null || fail "there is no python3; install it: sudo apt install python3"
@@ -110,8 +127,9 @@ make_environment() {
             --no-compile-bytecode "$here"/wheels/*.whl "$here"/kwspot-*.whl
     else
         step python3 -m venv "$@"
-        step "$building/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps \
-            --only-binary=:all: --requirement "$here/requirements/$REQUIREMENTS" "$here"/kwspot-*.whl
+        set -- "$building/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-deps
+        step "$@" --only-binary=:all: --require-hashes --requirement "$here/requirements/$REQUIREMENTS"
+        step "$@" --no-index "$here"/kwspot-*.whl
     fi
 }
 
@@ -123,13 +141,32 @@ switch_to() {
     fi
 }
 
+# The service's settings name the installed bundle: an upgrade may bring one of another name.
+set_bundle() {
+    settings=$prefix/listen.toml
+    new="bundle = \"$prefix/current/$BUNDLE\""
+    if [ ! -e "$settings" ]; then
+        printf '%s\n' "$new" >"$settings"
+        return
+    fi
+    old=$(grep -F "bundle = \"$prefix/current/" "$settings") || return 0
+    name=${old#*"$prefix/current/"}
+    [ ! -e "$prefix/current/${name%\"*}" ] || return 0
+    changed=$(while IFS= read -r line; do
+        [ "$line" != "$old" ] || line=$new
+        printf '%s\n' "$line"
+    done <"$settings")
+    printf '%s\n' "$changed" >"$settings"
+    printf '%s now names %s; it named %s\n' "$settings" "$BUNDLE" "${name%\"*}" >&2
+}
+
 # What hangs on the switch and may be done over and over.
 finish() {
     mkdir -p "$prefix/bin"
     ln -sfn ../current/venv/bin/kwspot "$prefix/bin/kwspot"
     # Also after an upgrade: the unit names the version that it runs.
     if [ "$with_service" = yes ] || [ -e "$prefix/.service" ]; then
-        [ -e "$prefix/listen.toml" ] || printf 'bundle = "%s"\n' "$prefix/current/$BUNDLE" >"$prefix/listen.toml"
+        set_bundle
         touch "$prefix/.service"
         "$prefix/bin/kwspot" service install --config "$prefix/listen.toml" >&2 ||
             fail "the service was not installed; all else is"
@@ -143,6 +180,7 @@ install() {
     recognise_board
     check_packages
     case "$prefix" in *[!A-Za-z0-9_./+@,=:~-]*) fail "--prefix $prefix: choose a folder without blanks and quotes in its path" ;; esac
+    check_links
     existed=$prefix
     while [ ! -d "$existed" ]; do existed=$(dirname "$existed"); done
     [ -w "$existed" ] || fail "$existed cannot be written; choose another --prefix"
@@ -184,6 +222,7 @@ install() {
 
 uninstall() {
     [ -e "$prefix/.lock" ] || fail "nothing is installed in $prefix; say where with --prefix DIR"
+    check_links
     exec 9>"$prefix/.lock"
     flock -n 9 || fail "another install.sh is at work in $prefix; wait for it"
     if [ -e "$prefix/.service" ]; then
@@ -227,8 +266,7 @@ main() {
         uninstall
         return
     fi
-    (cd "$here" && sha256sum --check --quiet --strict SHA256SUMS) >/dev/null 2>&1 ||
-        fail "the archive is damaged or incomplete: a file is not what SHA256SUMS says; copy and unpack it again"
+    check_archive
     # shellcheck source=/dev/null
     . "$here/archive.conf"
     install

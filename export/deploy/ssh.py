@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from types import TracebackType
 from kwspot.export.deploy.archive import FOLDER
 from kwspot.export.deploy.boards import Board, recognise
 from kwspot.runtime.errors import DeployError
+from kwspot.runtime.files import scratch_folder
 
 _ASK = (
     "uname -m; python3 -c "
@@ -37,8 +38,8 @@ class RemoteBoard:
                 raise DeployError(f"--ssh needs {program}, which is not installed: sudo apt install openssh-client")
         self._host = host
         # A Unix socket's path is short, so not in a TMPDIR that may be long.
-        self._scratch = tempfile.TemporaryDirectory(prefix="kwspot-ssh-", dir="/tmp")
-        control = f"ControlPath={self._scratch.name}/%C"
+        self._scratch = contextlib.ExitStack()
+        control = f"ControlPath={self._scratch.enter_context(scratch_folder('ssh', '/tmp'))}/%C"
         self._options = ["-o", "ControlMaster=auto", "-o", control, "-o", "ControlPersist=60"]
 
     def __enter__(self) -> RemoteBoard:
@@ -49,7 +50,7 @@ class RemoteBoard:
     ) -> None:
         command = ["ssh", *self._options, "-O", "exit", self._host]
         subprocess.run(command, capture_output=True, check=False)
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def _run(self, command: str, *, doing: str) -> str:
         """What a command said on its standard output; the user sees the rest."""

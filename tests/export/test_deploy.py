@@ -57,7 +57,7 @@ def installer_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel that installs wheels, from where pip is configured to take it."""
     folder = tmp_path_factory.mktemp("installer")
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder)]
-    subprocess.run([*command, archive_module.INSTALLER], check=True, capture_output=True)
+    subprocess.run([*command, "--requirement", str(archive_module.INSTALLER)], check=True, capture_output=True)
     return next(folder.iterdir())
 
 
@@ -241,7 +241,14 @@ def test_install_again_upgrade_uninstall(make_archive, tmp_path, monkeypatch):
     again = install(one, prefix)
     assert "already installed" in again.stderr
     before = (prefix / "current").resolve()
-    assert install(make_archive("two", bundle="commands"), prefix).returncode == 0
+    settings = prefix / "listen.toml"
+    settings.write_text(f"{settings.read_text()}gate = -55  # mine\n")
+    settings.chmod(0o600)
+    second = install(make_archive("two", bundle="commands"), prefix)
+    assert second.returncode == 0, second.stderr
+    assert settings.read_text() == f'bundle = "{prefix}/current/commands.kws"\ngate = -55  # mine\n'
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert "listen.toml now names commands.kws; it named tutorial.kws" in second.stderr
     assert listens(prefix)
     assert [path.resolve() for path in (prefix / "versions").iterdir()] == [(prefix / "current").resolve()] != [before]
     assert str((prefix / "current").resolve()) in unit.read_text()
@@ -258,20 +265,115 @@ def test_install_again_upgrade_uninstall(make_archive, tmp_path, monkeypatch):
     assert not unit.exists()
 
 
-def test_online_installation_takes_its_wheels_by_pip(make_archive, tmp_path):
+def with_requirement(folder: Path, text: str) -> None:
+    """Put another list of wheels into an unpacked archive, and its hash into SHA256SUMS."""
+    requirements, sums = folder / "requirements/litert.txt", folder / "SHA256SUMS"
+    old = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    requirements.write_text(text)
+    sums.write_text(sums.read_text().replace(old, hashlib.sha256(requirements.read_bytes()).hexdigest()))
+
+
+@pytest.fixture
+def nothing_wheel(tmp_path: Path) -> Path:
+    """A wheel that holds nothing, in a folder that pip can find it in."""
+    path = tmp_path / "found/nothing-1-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name, content in NOTHING.items():
+            wheel.writestr(zipfile.ZipInfo(f"nothing-1.dist-info/{name}"), content)
+    return path
+
+
+def test_online_installation_takes_its_wheels_by_pip(make_archive, tmp_path, nothing_wheel):
     folder = make_archive(offline=False)
-    requirements = folder / "requirements/litert.txt"
-    old = requirements.read_bytes()
-    requirements.write_text("# this machine has them\n")
-    sums = folder / "SHA256SUMS"
-    new = sums.read_text().replace(
-        hashlib.sha256(old).hexdigest(), hashlib.sha256(requirements.read_bytes()).hexdigest()
-    )
-    sums.write_text(new)
-    done = install(folder, tmp_path / "kwspot", PIP_NO_INDEX="1")
+    pinned = f"nothing==1 --hash=sha256:{hashlib.sha256(nothing_wheel.read_bytes()).hexdigest()}\n"
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(nothing_wheel.parent)}
+    with_requirement(folder, pinned)
+    done = install(folder, tmp_path / "kwspot", **pip)
     assert done.returncode == 0, done.stderr
     assert listens(tmp_path / "kwspot")
     assert (tmp_path / "kwspot/current/venv/bin/pip").exists()
+
+
+@pytest.mark.parametrize("pin", ["", f" --hash=sha256:{'0' * 64}"])
+def test_a_wheel_online_of_another_hash_or_of_none_is_not_installed(make_archive, tmp_path, nothing_wheel, pin):
+    folder = make_archive(offline=False)
+    with_requirement(folder, f"nothing==1{pin}\n")
+    done = install(folder, tmp_path / "kwspot", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(nothing_wheel.parent))
+    one_line_and_nothing(done, tmp_path / "kwspot", "Nothing was changed")
+
+
+def test_every_wheel_is_pinned_by_hash():
+    lists = {name for board in BOARDS.values() for name in board.requirements.values()}
+    for name in (*lists, "installer.txt"):
+        lines = (Path(archive_module.__file__).parent / "requirements" / name).read_text().splitlines()
+        wheels = [line for line in lines if not line.startswith("#")]
+        assert wheels
+        for line in wheels:
+            assert re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9.]+( --hash=sha256:[0-9a-f]{64})+", line), line
+
+
+def add_conf(folder: Path, ran: Path) -> None:
+    (folder / "boards/00-added.conf").write_text(f"touch '{ran}'\n")
+
+
+def add_wheel(folder: Path, ran: Path) -> None:
+    shutil.copy(folder / "wheels/nothing-1-py3-none-any.whl", folder / "wheels/more-1-py3-none-any.whl")
+
+
+def add_installer(folder: Path, ran: Path) -> None:
+    (folder / "installer-0.whl").write_bytes(b"")
+
+
+def add_hidden(folder: Path, ran: Path) -> None:
+    (folder / "tutorial.kws/.hidden").write_bytes(b"")
+
+
+def add_odd_name(folder: Path, ran: Path) -> None:
+    (folder / "boards/SHA256SUMS\n0.conf").write_text(f"touch '{ran}'\n")
+
+
+def add_link(folder: Path, ran: Path) -> None:
+    (folder / "more.conf").symlink_to("archive.conf")
+
+
+def add_linked_folder(folder: Path, ran: Path) -> None:
+    (folder / "boards").rename(folder.parent / "elsewhere")
+    (folder / "boards").symlink_to(folder.parent / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "add", [add_conf, add_wheel, add_installer, add_hidden, add_odd_name, add_link, add_linked_folder]
+)
+def test_what_the_sums_do_not_name_is_refused_before_anything_runs(make_archive, tmp_path, add):
+    folder, prefix, ran = make_archive(), tmp_path / "kwspot", tmp_path / "ran"
+    add(folder, ran)
+    one_line_and_nothing(install(folder, prefix), prefix, "holds what SHA256SUMS does not name")
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["versions", "bin"])
+def test_a_prefix_whose_folders_lead_elsewhere_is_refused(make_archive, tmp_path, name):
+    prefix, elsewhere = tmp_path / "kwspot", tmp_path / "elsewhere"
+    (elsewhere / "mine").mkdir(parents=True)
+    (elsewhere / "kwspot").write_text("mine")
+    prefix.mkdir()
+    (prefix / ".lock").write_text("")
+    (prefix / name).symlink_to(elsewhere)
+    for options in ([], ["--uninstall"]):
+        done = install(make_archive(f"of{len(options)}"), prefix, *options)
+        assert done.returncode == 1
+        assert f"{prefix}/{name} is a link" in done.stderr
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["kwspot", "mine"]
+    assert (elsewhere / "kwspot").read_text() == "mine"
+
+
+def test_a_bundle_with_an_apostrophe_in_its_name_is_installed(make_archive, tmp_path):
+    shutil.copytree(load_bundle("tutorial").path, tmp_path / "what's up.kws")
+    prefix = tmp_path / "kwspot"
+    done = install(make_archive(bundle=str(tmp_path / "what's up.kws")), prefix)
+    assert done.returncode == 0, done.stderr
+    assert listens(prefix)
 
 
 def shims(folder: Path, names: tuple[str, ...], text: str) -> str:
