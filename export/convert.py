@@ -14,9 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,13 @@ from kwspot.export.step_calibration import steps_along
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.manifest import MODEL_FILES, StatePair
+from kwspot.runtime.progress import Reminder
 
 ONNX_OPSET = 17
 NEEDED = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai_edge_litert", "soundfile", "soxr")
 WINDOW_FOLDER = "window"
+STAGE_FILE = "stage"
+"""What the process is at, for people."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,24 +88,19 @@ def convert(
         of such steps, or cannot be converted; then the message names a log
         that is kept.
     """
-    with scratch_folder("export") as name:
-        folder = Path(name)
+    with scratch_folder("export") as folder:
         np.save(folder / "calibration.npy", calibration)
         np.save(folder / "parity.npy", parity)
+        # -P: the folder a user stands in may hold a train/ or an onnx/ of its own.
+        python = [sys.executable, "-P", "-m", "kwspot.export.convert"]
         with (folder / "log").open("w") as log:
-            done = subprocess.run(
-                # -P: the folder a user stands in may hold a train/ or an onnx/ of its own.
-                [sys.executable, "-P", "-m", "kwspot.export.convert", str(model.resolve()), name, str(hop_frames or 0)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"},
-                check=False,
+            returncode = _run_and_remind(
+                [*python, str(model.resolve()), str(folder), str(hop_frames or 0)], log, folder / STAGE_FILE
             )
         if (folder / "refused").exists():
             raise ExportError(f"{model}: {(folder / 'refused').read_text()}")
-        if done.returncode != 0:
-            raise _failure(model, folder, done.returncode)
+        if returncode != 0:
+            raise _failure(model, folder, returncode)
         facts = json.loads((folder / "facts.json").read_text())
         window = folder / WINDOW_FOLDER
         return Converted(
@@ -114,6 +112,27 @@ def convert(
             macs=facts["macs"],
             window_models={path.name: path.read_bytes() for path in window.iterdir()} if window.is_dir() else {},
         )
+
+
+def _run_and_remind(command: Sequence[str], log: IO[str], stage: Path) -> int:
+    """Run a process and say now and then what it is at; return its status."""
+    reminder = Reminder()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"},
+    ) as process:
+        try:
+            while True:
+                try:
+                    return process.wait(timeout=0.5)
+                except subprocess.TimeoutExpired:
+                    reminder.say(f"converting: {stage.read_text() if stage.exists() else 'loading TensorFlow'}")
+        finally:
+            process.kill()
+            reminder.end()
 
 
 def _failure(model: Path, folder: Path, returncode: int) -> ExportError:
@@ -197,6 +216,9 @@ def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
     import tensorflow as tf
     import tf2onnx
 
+    def stage(what: str) -> None:
+        (folder / STAGE_FILE).write_text(what)
+
     calibration, parity = np.load(folder / "calibration.npy"), np.load(folder / "parity.npy")
     trained = keras.saving.load_model(model_path, compile=False)
     shape = tuple(trained.input_shape[1:])
@@ -207,15 +229,19 @@ def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
     except ExportError as error:
         (folder / "refused").write_text(str(error))
         return
+    stage("scores of the trained model")
     np.save(folder / "scores.npy", np.asarray(trained.predict(parity, verbose=0), np.float32))
+    stage("float and int8 TFLite")
     forms = _window_forms(trained, calibration)
     if step is not None:
         (folder / WINDOW_FOLDER).mkdir()
         for form, content in forms.items():
             (folder / WINDOW_FOLDER / form).write_bytes(content)
+        stage("float and int8 TFLite of a step")
         forms = _step_forms(step, calibration)
     for form, content in forms.items():
         (folder / MODEL_FILES[form]).write_bytes(content)
+    stage("int8 ONNX")
     (folder / MODEL_FILES["int8-onnx"]).write_bytes(_int8_onnx(folder / MODEL_FILES["int8-tflite"]))
     facts = {
         "versions": {

@@ -75,9 +75,11 @@ def export_run(
         features,
         hop_frames=hop_frames if streaming else None,
     )
+    print(f"checking that all forms agree on {len(clips)} clips", file=sys.stderr)
     files = describe(converted.models, converted.states)
     manifest = manifest_of(run, converted, files, inference_hop_frames=hop_frames)
     if streaming:
+        print(f"and on a stream of {STREAM_MINUTES:g} minutes", file=sys.stderr)
         stream = clip_stream(paths, run, STREAM_MINUTES)
         parity: Parity = check_stream_parity(manifest, converted, clips, truth, stream)
     else:

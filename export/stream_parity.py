@@ -15,8 +15,10 @@ from kwspot.runtime.model.classifier import Classifier, StreamClassifier, Window
 from kwspot.runtime.model.manifest import Manifest
 from kwspot.runtime.model.onnx_engine import OnnxEngine
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
+from kwspot.runtime.progress import Reminder
 
 STREAM_MINUTES = 10
+_BLOCK_FRAMES = 1000
 
 MOST_FLOAT_ERROR = 1e-5
 """Of a probability. Stepping adds the same products in another order, and nothing else."""
@@ -130,7 +132,13 @@ def _clip_scores(classifier: Classifier, clips: NDArray[np.float32]) -> NDArray[
 
 
 def _step_scores(classifier: Classifier, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([scores for _, scores in classifier.push(frames)])
+    """Scores, float32 (steps, labels), of a stream, float32 (n, C)."""
+    reminder, scores = Reminder(), []
+    for start in range(0, len(frames), _BLOCK_FRAMES):
+        scores += [found for _, found in classifier.push(frames[start : start + _BLOCK_FRAMES])]
+        reminder.say(f"stepped through {start:,} of {len(frames):,} frames")
+    reminder.end()
+    return np.stack(scores)
 
 
 def _steps(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> int:

@@ -39,3 +39,32 @@ class Progress:
 
     def _head(self) -> str:
         return f"{self.seconds:6.1f} s  "
+
+
+class Reminder:
+    """Says on stderr how far something is when it takes long: on a terminal in one line that moves, elsewhere after
+    5 seconds, then after 10 more, 20, 40 and so on, so that a log stays short."""
+
+    def __init__(self) -> None:
+        self._moving = sys.stderr.isatty()
+        self._wait_s = 1.0 if self._moving else 5.0
+        self._last = time.monotonic()
+        self._shown = False
+
+    def say(self, text: str) -> None:
+        """Show `text` if it is time to."""
+        now = time.monotonic()
+        if now - self._last < self._wait_s:
+            return
+        self._last, self._shown = now, True
+        if self._moving:
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+        else:
+            self._wait_s *= 2
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Remove the line that moves; what comes next stands in its place."""
+        if self._moving and self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False

@@ -15,7 +15,12 @@ from typing import BinaryIO, Protocol
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
-_HARMLESS = re.compile(rb"INFO: (Created TensorFlow Lite \S+ delegate|Initialized TensorFlow Lite runtime)\b.*")
+_HARMLESS = re.compile(
+    rb"INFO: (Created TensorFlow Lite \S+ delegate|Initialized TensorFlow Lite runtime)\b.*"
+    rb"|WARNING: All log messages before absl::InitializeLog.*"
+    rb"|I\d{4} \d\d:\d\d:.*"  # notes of TensorFlow, such as on oneDNN
+    rb"|E\d{4} .*use_unbounded_threadpool.*"  # an attribute that TensorFlow writes and does not know
+)
 """What native libraries write on standard error, and no user can use."""
 
 _lock = threading.RLock()

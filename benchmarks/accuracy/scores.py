@@ -28,6 +28,7 @@ from kwspot.runtime.model.engines import Engine, open_engine
 from kwspot.runtime.model.manifest import Manifest
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
 from kwspot.runtime.run_folder import read_run
+from kwspot.runtime.standard_streams import without_native_chatter
 
 NOTHING = -1
 """Predicted where nothing fired, though a word was spoken."""
@@ -146,12 +147,12 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
     # Both are read by the import: a model of kwspot is one of TensorFlow, and its notes on builds are not for users.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
+    with without_native_chatter():
+        import keras
 
-    model = keras.saving.load_model(trained.model_path, compile=False)
-    return Stage.from_scores(
-        "float-keras", model.predict(trained.normalisation.apply(frames), batch_size=256, verbose=0)
-    )
+        model = keras.saving.load_model(trained.model_path, compile=False)
+        scores = model.predict(trained.normalisation.apply(frames), batch_size=256, verbose=0)
+    return Stage.from_scores("float-keras", scores)
 
 
 def summary(stages: Sequence[Stage], truth: NDArray[np.intp], labels: Sequence[str]) -> dict[str, Any]:

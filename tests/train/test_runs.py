@@ -25,7 +25,7 @@ from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
 from kwspot.train.experiments import tutorial_protocol
 from kwspot.train.fit.loop import FitResult
-from kwspot.train.fit.trainer import TrainingTask, confusion_matrix, prepare, train
+from kwspot.train.fit.trainer import Network, TrainingTask, confusion_matrix, prepare, train
 
 PNG = b"\x89PNG"
 TRAINING = TrainingConfig(epochs=4, batch_size=16, learning_rate=3e-3, weight_decay=1e-3, label_smoothing=0.1)
@@ -352,6 +352,29 @@ def test_compare_shows_runs_side_by_side(whole: Path, tmp_path: Path, capsys: py
     assert picture.read_bytes().startswith(PNG)
     assert kwspot("compare", tmp_path) == 2
     assert kwspot("compare", whole, "--out", tmp_path / "curves.jpg") == 2
+
+
+def test_two_trainings_in_one_folder(task: TrainingTask, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    asked = ["train", "--data", task.resolved["data"]["folder"], "--preset", "perceptron", "--run", run]
+
+    def another() -> None:
+        for again in ([], ["--overwrite"], ["--resume"]):
+            assert kwspot(*asked, *again) == 2
+            error = capsys.readouterr().err.splitlines()[-1]
+            assert f"{run} is being changed by 'a training, process {os.getpid()}'" in error
+
+    assert train(dataclasses.replace(task, examples=CutShort(task, 2, another)), run).epochs_run == 4
+    assert not list(run.glob(".*"))
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(task: TrainingTask, tmp_path: Path) -> None:
+    def none(_: TrainingTask) -> Network:
+        raise RunError("no such weights")
+
+    with pytest.raises(RunError, match="no such weights"):
+        train(task, tmp_path / "run", network_of=none)
+    assert not list(tmp_path.iterdir())
 
 
 # librosa asks audioread, which asks for modules of the standard library that are to go.

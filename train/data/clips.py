@@ -16,6 +16,7 @@ from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder, fit_
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.names import check_labels
+from kwspot.runtime.progress import Reminder
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import SMALLEST_CLASS
 from kwspot.train.data.held_out import noise_recordings
@@ -270,12 +271,16 @@ def _read_all(paths: Sequence[Path], root: Path, rate_hz: int, length: int, part
 
 
 def _read(paths: Sequence[Path], root: Path, rate_hz: int) -> list[NDArray[np.int16]]:
-    recordings, failed = [], []
+    recordings: list[NDArray[np.int16]] = []
+    failed: list[RecordingError] = []
+    reminder = Reminder()
     for path in paths:
+        reminder.say(f"read {len(recordings):,} of {len(paths):,}")
         try:
             recordings.append(read_sound(path, rate_hz))
         except RecordingError as error:
             failed.append(error)
+    reminder.end()
     if failed:
         raise DataFolderError(
             f"{len(failed)} of {len(paths)} recordings cannot be used, the first: {failed[0]}. "

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.progress import Reminder
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig
 from kwspot.train.cores import CORES, PIPELINE_THREADS
@@ -43,7 +44,13 @@ def features_of(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:
     """Features of clips of one length, int16 (N, n) → float32 (N, T, C)."""
     chunks = np.array_split(samples, max(1, len(samples) // 256))
     jobs = (functools.partial(_features, chunk, spec) for chunk in chunks)
-    return np.concatenate(list(in_order(jobs, CORES)))
+    made: list[Frames] = []
+    reminder = Reminder()
+    for frames in in_order(jobs, CORES):
+        made.append(frames)
+        reminder.say(f"features of {sum(map(len, made)):,} of {len(samples):,} clips")
+    reminder.end()
+    return np.concatenate(made)
 
 
 def _features(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import whole_file
+from kwspot.runtime.progress import Reminder
 from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, History
 from kwspot.train.backend import keras
 from kwspot.train.config.tables import TrainingConfig
@@ -35,7 +36,6 @@ from kwspot.train.models.fused_norm import with_fused_norms
 _STATE_FILE = "state.npz"
 _EVALUATION_BATCH = 256
 # So long a training is silent at most.
-_TOLD_EVERY_S = 5.0
 
 
 class Examples(Protocol):
@@ -171,8 +171,8 @@ def _train_epoch(
     started = time.perf_counter()
     sums = {"loss": 0.0, "accuracy": 0.0}
     waiting_s = step_s = 0.0
-    asked = told = started
-    done = 0
+    asked = started
+    reminder, done = Reminder(), 0
     for batch, (frames, targets) in enumerate(examples.epoch(epoch), 1):
         came = time.perf_counter()
         waiting_s += came - asked
@@ -182,14 +182,13 @@ def _train_epoch(
             average.take()
         for key in sums:
             sums[key] += float(means[key]) * len(frames)
-        done += len(frames)
         asked = time.perf_counter()
         step_s += asked - came
+        done += len(frames)
+        reminder.say(f"epoch {epoch}: {done:,} of {len(examples):,} examples")
         if interruption.asked:
             return None
-        if asked - told > _TOLD_EVERY_S:
-            told = asked
-            print(f"epoch {epoch}: {done:,} of {len(examples):,} examples", file=sys.stderr, flush=True)
+    reminder.end()
     seconds = time.perf_counter() - started
     return {
         "epoch": epoch,

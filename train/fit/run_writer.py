@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.errors import RunError
-from kwspot.runtime.files import whole_file
+from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file
 from kwspot.runtime.run_folder import (
     CHECKPOINT_FOLDER,
     CONFIG_FILE,
@@ -44,7 +45,7 @@ def write_history(path: Path, history: Iterable[Mapping[str, float]]) -> None:
 
 def check_free(path: Path, *, overwrite: bool) -> None:
     """Refuse a place that is taken; with `overwrite` only what is no run folder is refused."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and all(entry.name == LOCK_FILE for entry in path.iterdir())):
         return
     if not is_run(path):
         raise RunError(f"{path} exists and is no run folder; name another place with --run")
@@ -54,7 +55,35 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise RunError(f"{path} exists; {way}, or name another place with --run")
 
 
+@contextlib.contextmanager
+def hold_run(path: Path) -> Iterator[None]:
+    """Hold a run folder against other trainings, made if it is not there; an empty one is removed in the end.
+
+    Raises
+    ------
+    KwspotError
+        If another training holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold_lock(path, "a training"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def check_not_held(path: Path) -> None:
+    """Raise KwspotError if a training runs in a folder."""
+    if (path / LOCK_FILE).exists():
+        with hold_lock(path, "a training"):
+            pass
+
+
 def clear(path: Path) -> None:
-    """Remove a run folder, if it is there; :func:`check_free` has been asked before."""
-    if path.exists():
-        shutil.rmtree(path)
+    """Empty a run folder that is held; :func:`check_free` has been asked before."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK_FILE:
+            entry.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -149,6 +150,19 @@ def train(
         training diverges.
     """
     check_place(run, resume=resume, overwrite=overwrite)
+    with run_writer.hold_run(run):
+        check_place(run, resume=resume, overwrite=overwrite, held=True)  # it may have come since
+        return _train(task, run, network_of=network_of, resume=resume, tensorboard=tensorboard)
+
+
+def _train(
+    task: TrainingTask,
+    run: Path,
+    *,
+    network_of: Callable[[TrainingTask], Network],
+    resume: bool,
+    tensorboard: bool,
+) -> FitResult:
     if resume:
         _check_same(run, task.resolved)
     config = task.config
@@ -163,7 +177,6 @@ def train(
     )
     if not resume:
         run_writer.clear(run)
-        run.mkdir(parents=True)
         run_writer.write_run_config(run, task.resolved)
     try:
         ended = EventFiles(run) if tensorboard else None
@@ -181,12 +194,15 @@ def train(
         )
         raise RunError(f"{fit_result.diverged}; {left}")
     if fit_result.best_epoch and not fit_result.interrupted:
-        run_writer.clear(run / CHECKPOINT_FOLDER)
+        shutil.rmtree(run / CHECKPOINT_FOLDER)
     return fit_result
 
 
-def check_place(run: Path, *, resume: bool, overwrite: bool) -> None:
-    """Whether a training may go to `run`; asked before the recordings are read, too."""
+def check_place(run: Path, *, resume: bool, overwrite: bool, held: bool = False) -> None:
+    """Raise an error if a training may not go to `run`, or another is in it and it is not held by us; asked before
+    the recordings are read, too."""
+    if not held:
+        run_writer.check_not_held(run)
     if not resume:
         run_writer.check_free(run, overwrite=overwrite)
         return

@@ -27,6 +27,7 @@ from kwspot.runtime.model.golden import golden_verifier_scores
 from kwspot.runtime.model.manifest import VerifierInfo
 from kwspot.runtime.model.verifier import Verifier
 from kwspot.runtime.model.verifier_session import inferences_between_checks
+from kwspot.runtime.standard_streams import without_native_chatter
 from kwspot.train.config.config import Config
 from kwspot.train.cores import CORES
 from kwspot.train.data.augment import augment
@@ -181,7 +182,8 @@ def _train_heads(examples: NDArray[np.float16], label_of: NDArray[np.int64], lab
         head = keras.Model(given, layers.Dense(labels)(x))
         optimizer = keras.optimizers.AdamW(_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         head.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        head.fit(inputs, label_of, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
+        with without_native_chatter():
+            head.fit(inputs, label_of, batch_size=_BATCH, epochs=_EPOCHS, verbose=0)
         trained.append(head.get_weights())
     hidden, hidden_bias, scores, scores_bias = zip(*trained, strict=True)
     weight = np.concatenate(hidden, axis=1)
