@@ -327,7 +327,7 @@ def _edit(run: Path, old: str, new: str) -> None:
         (lambda run: _edit(run, '"kwspot"', '"tutorial-speakers"'), "protocol 'tutorial-speakers'"),
         (lambda run: _edit(run, "[features]", "[feature]"), "does not fit .KeyError: 'features'"),
         (lambda run: _edit(run, "hop_ms = 20.0", "hop_ms = 0.0"), "hop_ms"),
-        (lambda run: _edit(run, "labels = [", "labels = "), "does not fit .TOMLDecodeError"),
+        (lambda run: _edit(run, "labels = [", "labels = "), "is no TOML file: .*train again"),
         (lambda run: (run / "metrics.json").write_text("{"), "does not fit .JSONDecodeError"),
         (lambda run: _edit(run, "calibration = [", "calibration = []\nleft = ["), "lists no calibration clips"),
     ],
