@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import PurePath
+
+from kwspot.runtime.audio.wav_reader import SIZE_UNKNOWN, ByteSource
 
 SOUND_EXTENSIONS = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")
@@ -94,3 +97,34 @@ def conversion_of(name: str | PurePath) -> str:
     """
     name = PurePath(name)
     return f"ffmpeg -i {name.name} -ar 16000 -ac 1 {name.stem}.wav"
+
+
+_CHUNKED = {
+    b"FORM": (12, 4, ">I", 0, 2, b"SSND"),  # AIFF
+    b"caff": (8, 4, ">q", 0, 1, b"data"),
+    b"riff": (40, 16, "<q", 24, 8, b"data"),  # W64
+}
+"""First bytes → bytes before the first chunk, bytes of a chunk's name, format of its size, bytes of the chunk's head that
+the size counts, what chunks are padded to, and how the name of the chunk with the sound begins."""
+
+
+def missing_bytes_of(source: ByteSource) -> int:
+    """Return how many bytes the sound of an AIFF, AU, CAF or W64 file lacks, where libsndfile reads on in silence."""
+    assert source.size is not None
+    kind = source.peek(4)
+    if kind == b".snd" and len(head := source.read(12)) == 12:
+        start, promised = struct.unpack(">II", head[4:])
+        return 0 if promised >= SIZE_UNKNOWN else max(0, start + promised - source.size)
+    if kind not in _CHUNKED:
+        return 0
+    before, name_bytes, size_format, counted, pad, sound_name = _CHUNKED[kind]
+    head_bytes = name_bytes + struct.calcsize(size_format)
+    source.skip(before)
+    while len(head := source.read(head_bytes)) == head_bytes:
+        promised = struct.unpack(size_format, head[name_bytes:])[0] - counted
+        is_unknown = promised < 0 or promised >= (SIZE_UNKNOWN if size_format == ">I" else 1 << 62)
+        if head.startswith(sound_name):
+            return 0 if is_unknown else max(0, source.at + int(promised) - source.size)
+        if is_unknown or not source.skip(-(-promised // pad) * pad):
+            break
+    return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import struct
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.file_formats import UNREAD_FORMATS, conversion_of, format_of
+from kwspot.runtime.audio.file_formats import UNREAD_FORMATS, conversion_of, format_of, missing_bytes_of
 from kwspot.runtime.audio.resample import StreamResampler
 from kwspot.runtime.audio.wav_reader import (
     BYTE_ORDERS,
-    SIZE_UNKNOWN,
     ByteSource,
     PlainWav,
     WavSound,
@@ -206,7 +204,7 @@ def open_sound(path: str | os.PathLike[str], *, pipes: bool = False) -> Iterator
                     fault="not sound",
                 )
             if sound is None:
-                missing_bytes = _missing_bytes(source)
+                missing_bytes = missing_bytes_of(source)
                 file.seek(0)
                 sound = _by_libsndfile(path, file, missing_bytes=missing_bytes)
         yield sound
@@ -283,23 +281,6 @@ def _wav(path: Path, source: ByteSource, file: FileIO) -> SoundFile | None:
         return None
     start, length = source.at, sum(map(len, wav.pieces(1 << 20)))
     return _by_libsndfile(path, PlainWav(file, header, start, length), wav=wav)
-
-
-def _missing_bytes(source: ByteSource) -> int:
-    """Return how many bytes the sound of an AIFF or AU file lacks, where libsndfile reads on in silence; else 0."""
-    assert source.size is not None
-    head = source.read(12)
-    if head[:4] == b".snd" and len(head) == 12:
-        start, promised = struct.unpack(">II", head[4:])
-        return 0 if promised == 0xFFFF_FFFF else max(0, start + promised - source.size)
-    if head[:4] != b"FORM" or head[8:] not in (b"AIFF", b"AIFC"):
-        return 0
-    while len(chunk := source.read(8)) == 8:
-        promised = struct.unpack(">I", chunk[4:])[0]
-        if chunk[:4] == b"SSND":
-            return 0 if promised >= SIZE_UNKNOWN else max(0, source.at + int(promised) - source.size)
-        source.skip(promised + promised % 2)
-    return 0
 
 
 def _by_libsndfile(

@@ -188,15 +188,17 @@ def test_a_flac_file_that_lies_or_does_not_know_its_length(tmp_path):
         read_sound(path, RATE_HZ)
 
 
-@pytest.mark.parametrize("kind", ["au", "aiff"])
+@pytest.mark.parametrize("kind", ["au", "aiff", "caf", "w64", "rf64", "wav"])
 def test_a_truncated_file_is_heard_to_its_end_then_told(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
-    soundfile.write(path, SOUND, RATE_HZ)
+    soundfile.write(path, SOUND[:8000], RATE_HZ, format=kind.upper(), subtype="PCM_16")
     path.write_bytes(path.read_bytes()[:-1000])
     found = []
     with pytest.raises(RecordingError, match="promises 1000 bytes more"):
         found.extend(wav_blocks(path))
-    np.testing.assert_array_equal(np.concatenate(found), SOUND[:-500])
+    sound = np.concatenate(found)
+    assert 7496 <= len(sound) <= 7500  # libsndfile gives up 4 samples of CAF
+    np.testing.assert_array_equal(sound, SOUND[: len(sound)])
 
 
 def from_pipe(tmp_path: Path, content: bytes) -> np.ndarray:
