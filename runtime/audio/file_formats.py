@@ -104,8 +104,8 @@ _CHUNKED = {
     b"caff": (8, 4, ">q", 0, 1, b"data"),
     b"riff": (40, 16, "<q", 24, 8, b"data"),  # W64
 }
-"""First bytes → bytes before the first chunk, bytes of a chunk's name, format of its size, bytes of the chunk's head that
-the size counts, what chunks are padded to, and how the name of the chunk with the sound begins."""
+"""First bytes → bytes before the first chunk, bytes of a chunk's name, format of its size, bytes of the chunk's head
+that the size counts, what chunks are padded to, and how the name of the chunk with the sound begins."""
 
 
 def missing_bytes_of(source: ByteSource) -> int:
