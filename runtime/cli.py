@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from kwspot.runtime.errors import expected_one_of
-from kwspot.runtime.standard_streams import repair, say
+from kwspot.runtime.standard_streams import escape_unprintable, repair, say
 
 COMMANDS = {
     "data": ("kwspot.train.data.cli", "download, check or synthesise recordings"),
@@ -62,7 +62,7 @@ def _usage() -> str:
 
 
 def _say(message: str) -> int:
-    say(message)
+    say(escape_unprintable(message))
     return EXIT_MISTAKE
 
 

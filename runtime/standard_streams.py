@@ -42,6 +42,15 @@ def show_picture(picture: Picture | None) -> None:
     _picture = picture
 
 
+def escape_unprintable(text: str) -> str:
+    r"""Return `text` as one line that a terminal shows as it is: a file's name may hold anything.
+
+    >>> escape_unprintable("a\nb: größer")
+    'a\\nb: größer'
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def say(text: str) -> None:
     """Print ``kwspot: text`` on standard error."""
     line = f"kwspot: {text}\n"

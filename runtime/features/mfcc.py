@@ -37,7 +37,7 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mel_filters(spec: FeatureSpec) -> NDArray[np.float64]:
-    """Triangular filters of equal area on Slaney's mel scale.
+    """Return triangular filters of equal area on Slaney's mel scale.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def mel_filters(spec: FeatureSpec) -> NDArray[np.float64]:
 
 
 def dct_matrix(coefficients: int, size: int) -> NDArray[np.float64]:
-    """First rows of the orthonormal DCT-II, float64, shape (coefficients, size)."""
+    """Return the first rows of the orthonormal DCT-II, float64, shape (coefficients, size)."""
     k = np.arange(coefficients)[:, None]
     n = np.arange(size)[None, :]
     matrix = np.sqrt(2.0 / size) * np.cos(np.pi * k * (2 * n + 1) / (2 * size))
@@ -143,7 +143,7 @@ class _Frames:
         self._decibels_per_neper = np.full_like(self._mel, 10.0 / np.log(10.0))
 
     def __call__(self) -> NDArray[np.float32]:
-        """The features of the sound as it is now, float32 (count, coefficients), an array of its own."""
+        """Compute the features of the sound as it is now, float32 (count, coefficients), an array of its own."""
         tables, parts, mel = self._tables, self._parts, self._mel
         np.multiply(self._windows, tables.window, out=self._windowed)
         spectrum = np.fft.rfft(self._windowed)  # complex128 (count, window_samples // 2 + 1)
@@ -160,7 +160,7 @@ class _Frames:
 
 
 def mfcc(samples: NDArray[np.int16], spec: FeatureSpec) -> NDArray[np.float32]:
-    """Mel-frequency cepstral coefficients of a stretch of sound.
+    """Compute the mel-frequency cepstral coefficients of a stretch of sound.
 
     Frame ``k`` sees exactly the samples ``k * spec.hop_samples`` up to
     ``k * spec.hop_samples + spec.window_samples``; nothing is padded, and a
@@ -204,7 +204,7 @@ _MOST_FRAMES_AT_ONCE = 16
 
 
 class StreamingMfcc:
-    """The same frames as :func:`mfcc`, from sound that arrives in blocks.
+    """Computes the same frames as :func:`mfcc` from sound that arrives in blocks.
 
     However the sound is sliced, the frames pushed out, put together, equal
     ``mfcc(all_of_it, spec)`` to the last bit.

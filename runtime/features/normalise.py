@@ -45,7 +45,7 @@ class Normalisation:
 
     @classmethod
     def from_frames(cls, frames: NDArray[np.float32]) -> Normalisation:
-        """Measured on frames, float32 (n, C); sums run in float64."""
+        """Measure mean and deviation on frames, float32 (n, C); sums run in float64."""
         if frames.ndim != 2 or not len(frames):
             raise ConfigError(f"normalisation needs frames of shape (n, C) with n > 0, got {frames.shape}")
         mean = frames.mean(axis=0, dtype=np.float64)
@@ -53,7 +53,7 @@ class Normalisation:
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     def apply(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Frames, float32 (..., C), normalised, float32 of the same shape."""
+        """Normalise frames, float32 (..., C)."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return ((frames - mean) / std).astype(np.float32, copy=False)
 
@@ -63,12 +63,12 @@ class Normalisation:
         return RowQuantiser(1.0 / (std * scale), zero_point - mean / (std * scale))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """As plain values, for TOML and JSON."""
+        """Return plain values, for TOML and JSON."""
         return {"mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Sequence[float]]) -> Normalisation:
-        """From plain values with the keys ``mean`` and ``std``."""
+        """Read plain values with the keys ``mean`` and ``std``."""
         if set(values) != {"mean", "std"}:
             raise ConfigError(f"normalisation has the keys {', '.join(sorted(values))}; expected mean and std")
         return cls(tuple(float(v) for v in values["mean"]), tuple(float(v) for v in values["std"]))

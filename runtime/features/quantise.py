@@ -24,7 +24,7 @@ def quantise(values: NDArray[np.floating], scale: float, zero_point: int) -> NDA
 
 
 class RowQuantiser:
-    """Rows of features to int8 on a board: ``clip(round(rows * gain + offset), -128, 127)``.
+    """Quantises rows of features on a board: ``clip(round(rows * gain + offset), -128, 127)``.
 
     What :func:`quantise` gives for normalised features, with the normalisation
     folded into a gain and an offset of each column. Where that product ends
@@ -41,7 +41,7 @@ class RowQuantiser:
         self._by_count: dict[int, _Rows] = {}
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.int8]:
-        """Steps of rows, float32 (k, C), as an int8 array of its own."""
+        """Quantise rows, float32 (k, C), to an int8 array of its own."""
         count = len(rows)
         work = self._by_count.get(count)
         if work is None:
@@ -87,5 +87,5 @@ class Dequantiser:
         self._values = dequantise(np.arange(256).astype(np.uint8).view(np.int8), scale, zero_point)
 
     def __call__(self, steps: NDArray[Any]) -> NDArray[np.float32]:
-        """Values of steps, int8 of any shape, as a float32 array of its own."""
+        """Return the values of steps, int8 of any shape, as a float32 array of its own."""
         return self._values.take(steps.view(np.uint8))

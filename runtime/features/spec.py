@@ -86,29 +86,29 @@ class FeatureSpec:
 
     @property
     def window_samples(self) -> int:
-        """Samples under one FFT."""
+        """Return the samples under one FFT."""
         return round(self.window_ms * self.sample_rate_hz / 1000)
 
     @property
     def hop_samples(self) -> int:
-        """Samples from one window to the next."""
+        """Return the samples from one window to the next."""
         return round(self.hop_ms * self.sample_rate_hz / 1000)
 
     def frames_in(self, samples: int) -> int:
-        """Whole windows in so many samples."""
+        """Count the whole windows in so many samples."""
         return max(0, (samples - self.window_samples) // self.hop_samples + 1)
 
     def samples_in(self, frames: int) -> int:
-        """Samples that so many windows cover."""
+        """Return the samples that so many windows cover."""
         return (frames - 1) * self.hop_samples + self.window_samples if frames > 0 else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for TOML and JSON."""
+        """Return plain values, for TOML and JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
-        """From plain values; an unknown key is a :class:`ConfigError`."""
+        """Read plain values; an unknown key is a :class:`ConfigError`."""
         known = {field.name for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:

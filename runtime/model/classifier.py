@@ -25,19 +25,19 @@ class Classifier(Protocol):
         """Take frames, float32 (k, coefficients), and return the scores that they complete."""
 
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores, float32 (labels,), at the end of one clip of ``window_frames`` frames; the stream starts anew."""
+        """Score one clip of ``window_frames`` frames, float32 (labels,), at its end; the stream starts anew."""
 
     def reset(self) -> None:
-        """Back to digital silence."""
+        """Go back to digital silence."""
 
 
 def open_classifier(manifest: Manifest, engine: Engine) -> Classifier:
-    """The classifier of the bundle's kind."""
+    """Return the classifier of the bundle's kind."""
     return (StreamClassifier if manifest.kind == "stream" else WindowClassifier)(manifest, engine)
 
 
 class _Tensors:
-    """The values of a model's frames and scores: normalised and quantised in, probabilities out."""
+    """Turns frames into what a model takes, normalised and quantised, and what it gives into probabilities."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         self._manifest = manifest
@@ -49,12 +49,12 @@ class _Tensors:
         if given.scale is not None and given.zero_point is not None:
             self.as_input = normalisation.quantiser(given.scale, given.zero_point)
         self.as_scores: Callable[[NDArray[Any]], NDArray[np.float32]] = self._finite
-        """What the model said, (labels,), as probabilities, in an array of its own."""
+        """The model's output, (labels,), as probabilities, in an array of its own."""
         if said.scale is not None and said.zero_point is not None:
             self.as_scores = Dequantiser(said.scale, said.zero_point)
 
     def silence(self) -> NDArray[Any]:
-        """A window of digital silence, (window_frames, coefficients), as the model takes it."""
+        """Return a window of digital silence, (window_frames, coefficients), as the model takes it."""
         spec = self._manifest.features
         # One frame, repeated: all of them are equal, and a start takes memory for no more.
         frame = mfcc(np.zeros(spec.window_samples, np.int16), spec)
@@ -70,7 +70,7 @@ class _Tensors:
 
 
 class WindowClassifier:
-    """The last ``window_frames`` frames through the model every ``inference_hop_frames``."""
+    """Runs the model on the last ``window_frames`` frames every ``inference_hop_frames``."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         self._hop = manifest.inference_hop_frames
@@ -106,7 +106,7 @@ class WindowClassifier:
         window[len(window) - len(rows) :] = rows
 
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores, float32 (labels,), of one clip of exactly ``window_frames`` frames; the stream starts anew."""
+        """Score one clip of exactly ``window_frames`` frames, float32 (labels,); the stream starts anew."""
         self.reset()
         self._window[0] = self._tensors.as_input(frames)
         scores = self._infer()
@@ -114,13 +114,13 @@ class WindowClassifier:
         return scores
 
     def reset(self) -> None:
-        """Back to digital silence."""
+        """Go back to digital silence."""
         self._frames_seen = 0
         self._window[...] = self._silence
 
 
 class StreamClassifier:
-    """The new frames and the states of the last step through the model every ``inference_hop_frames``.
+    """Runs the model on the new frames and the states of the last step every ``inference_hop_frames``.
 
     The model forgets what is older than ``window_frames``, so the states after
     that much silence are those after any silence.
@@ -161,7 +161,7 @@ class StreamClassifier:
         return results
 
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores, float32 (labels,), of the step that ends with the clip's last frame; the stream starts anew.
+        """Score the step that ends with the clip's last frame, float32 (labels,); the stream starts anew.
 
         As much silence comes before the clip as makes the last step end there.
         """
@@ -173,7 +173,7 @@ class StreamClassifier:
         return scores
 
     def reset(self) -> None:
-        """Back to digital silence."""
+        """Go back to digital silence."""
         self._frames_seen = 0
         self._filled = 0
         self._stepper.set_states(self._silent_states)

@@ -43,7 +43,7 @@ class DecisionSettings:
                 raise ConfigError(f"threshold {name} = {value}; expected 0 to 1")
 
     def with_thresholds(self, thresholds: Mapping[str, float], labels: Sequence[str]) -> DecisionSettings:
-        """These settings with some thresholds replaced; a word that is no label is a :class:`ConfigError`."""
+        """Return these settings with some thresholds replaced; a word that is no label is a :class:`ConfigError`."""
         words = [label for label in labels if label not in BACKGROUND_LABELS]
         for word in thresholds:
             if word not in words:
@@ -55,5 +55,5 @@ class DecisionSettings:
         return NEVER if label in BACKGROUND_LABELS else self.thresholds.get(label, self.default_threshold)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {**dataclasses.asdict(self), "thresholds": dict(self.thresholds)}

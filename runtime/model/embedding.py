@@ -114,11 +114,11 @@ class SpeechEmbedding:
             if time > 1:
                 x = np.concatenate([memory[k], x]) if k in memory else x
                 memory[k] = x[1 - time :].copy()
-            x = _convolved(x, time, mel, matrix)
+            x = _convolve(x, time, mel, matrix)
             x += bias
             if k < last:
                 np.maximum(np.maximum(x * _SLOPE, x, out=x), _LEAST, out=x)
-                x = _pooled(x, *pool)
+                x = _pool(x, *pool)
         return x[:, 0]
 
 
@@ -141,7 +141,7 @@ def _front_end() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return window, mel_filters(_FRAMES).T.astype(np.float32)
 
 
-def _convolved(x: NDArray[np.float32], time: int, mel: int, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _convolve(x: NDArray[np.float32], time: int, mel: int, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """(T, M, in) → (T - time + 1, M, out): valid over time, zeros around the mel bands."""
     bands = x.shape[1]
     if mel == 3:
@@ -153,7 +153,7 @@ def _convolved(x: NDArray[np.float32], time: int, mel: int, matrix: NDArray[np.f
     return np.concatenate(columns, axis=2) @ matrix
 
 
-def _pooled(x: NDArray[np.float32], time: int, mel: int) -> NDArray[np.float32]:
+def _pool(x: NDArray[np.float32], time: int, mel: int) -> NDArray[np.float32]:
     if time == 2:
         x = x[: len(x) // 2 * 2]
         x = np.maximum(x[::2], x[1::2])

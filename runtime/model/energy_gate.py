@@ -1,4 +1,4 @@
-"""No inference where there is nothing to hear: an optional gate before the classifier."""
+"""The energy gate: while it is quiet, no inference is made. It is optional."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class EnergyGate:
         self._hops_to_rest = hops_seen + 1
         self._level_db = level_db
         self.skipped = 0
-        """Inferences that were not made, since the start."""
+        """How many inferences were not made, since the start."""
         self._frames_seen = self._quiet_hops = 0
         self._resting = False
         self._scores = np.empty(0, np.float32)
 
     def push(self, frames: NDArray[np.float32]) -> Results:
-        """Take whole hops of frames, float32 (k * inference_hop_frames, coefficients); scores for each hop."""
+        """Take whole hops of frames, float32 (k * inference_hop_frames, coefficients); return scores for each hop."""
         levels = np.maximum.reduce(frames, axis=1).tolist()
         results: Results = []
         for start in range(0, len(frames), self._hop):
@@ -85,13 +85,13 @@ class EnergyGate:
         return self._frames_seen, self._scores
 
     def score_clip(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores of one clip, without a gate; the stream starts anew."""
+        """Score one clip, without the gate; the stream starts anew."""
         scores = self._classifier.score_clip(frames)
         self.reset()
         return scores
 
     def reset(self) -> None:
-        """Back to digital silence."""
+        """Go back to digital silence."""
         self._classifier.reset()
         self._recent.clear()
         self._frames_seen = self._quiet_hops = 0

@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Run once; `tensors` have exactly the dtype and shape of `inputs`, the result those of `outputs`."""
 
     def session(self) -> StreamSession:
-        """The model of a stream, with its tensors bound; one at a time, and no `infer` beside it."""
+        """Return the model of a stream, with its tensors bound; one at a time, and no `infer` beside it."""
 
 
 class StreamSession(Protocol):
@@ -51,7 +51,7 @@ class StreamSession(Protocol):
         """Run once; the new states become those of the next step."""
 
     def states(self) -> list[Tensor]:
-        """A copy of the states that the next step will start from."""
+        """Return a copy of the states that the next step will start from."""
 
     def set_states(self, states: Sequence[Tensor]) -> None:
         """Put them back."""

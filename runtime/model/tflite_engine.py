@@ -46,7 +46,7 @@ class _TfliteInterpreter:
     def _match(
         details: list[dict[str, Any]], expected: tuple[TensorInfo, ...], model: ModelFile
     ) -> tuple[tuple[TensorInfo, ...], list[int]]:
-        """The model's tensors in the manifest's order (by name: an engine's own order is arbitrary)."""
+        """Return the model's tensors in the manifest's order (by name: an engine's own order is arbitrary)."""
         found = {tensor["name"]: (tensor_info(tensor), int(tensor["index"])) for tensor in details}
         infos = {name: info for name, (info, _) in found.items()}
         if infos != {info.name: info for info in expected}:
@@ -79,7 +79,7 @@ class _TfliteInterpreter:
 
 
 def tensor_info(details: dict[str, Any]) -> TensorInfo:
-    """One entry of an interpreter's ``get_input_details()`` or ``get_output_details()``."""
+    """Read one entry of an interpreter's ``get_input_details()`` or ``get_output_details()``."""
     scale, zero_point = details["quantization"]
     quantised = np.dtype(details["dtype"]) == np.int8
     return TensorInfo(
@@ -155,7 +155,7 @@ class TfliteSession:
 
 
 def _memory_of(interpreter: Any, index: int) -> Tensor:
-    """An array over a tensor of an interpreter whose tensors have been allocated.
+    """Return an array over a tensor of an interpreter whose tensors have been allocated.
 
     The interpreter's own view would do, but it refuses to run while one is
     alive. It moves its tensors when they are allocated or resized, and neither

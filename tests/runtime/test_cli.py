@@ -67,3 +67,11 @@ def test_our_own_bugs_are_tracebacks(monkeypatch):
     monkeypatch.setattr("kwspot.runtime.board.lists.list_bundles", fail)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["bundles"])
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2J", "a\tb", "\udcff", "\u2028"])
+def test_a_message_is_one_line_whatever_a_file_is_called(name, capsys):
+    assert cli.main(["listen", name, "--wav", "nowhere.wav"]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert err.rstrip("\n").isprintable()
