@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
+SILENT_S = 5.0
+"""So long a step says nothing at most."""
+
 
 class Progress:
     """Says on stderr what is being done, with the seconds since the start.
@@ -47,7 +50,7 @@ class Reminder:
 
     def __init__(self) -> None:
         self._moving = sys.stderr.isatty()
-        self._wait_s = 1.0 if self._moving else 5.0
+        self._wait_s = 1.0 if self._moving else SILENT_S
         self._last = time.monotonic()
         self._shown = False
 

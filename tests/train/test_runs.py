@@ -246,7 +246,7 @@ def kwspot(*args: object) -> int:
 def test_a_long_epoch_says_how_far_it_is(
     tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("kwspot.train.fit.loop._TOLD_EVERY_S", 0.0)
+    monkeypatch.setattr("kwspot.runtime.progress.SILENT_S", 0.0)
     asked = ("train", "--data", tone_folder, "--preset", "perceptron", "--words", "low,high", "--epochs", 1)
     assert kwspot(*asked, "--run", tmp_path / "run") == 0
     told = re.findall(r"^epoch 1: (\d+) of (\d+) examples$", capsys.readouterr().err, re.MULTILINE)

@@ -35,7 +35,6 @@ from kwspot.train.models.fused_norm import with_fused_norms
 
 _STATE_FILE = "state.npz"
 _EVALUATION_BATCH = 256
-# So long a training is silent at most.
 
 
 class Examples(Protocol):
