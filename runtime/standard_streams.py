@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import re
+import select
 import sys
 import tempfile
 import threading
@@ -52,14 +53,31 @@ def escape_unprintable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print ``kwspot: text`` on standard error."""
+    """Print ``kwspot: text`` on standard error; where nobody takes it within a second, it is lost."""
     line = f"kwspot: {text}\n"
     with _lock:
         if _picture is not None:
             _picture.print_above(line)
-        else:
+        elif _is_taken():
             sys.stderr.write(line)
             sys.stderr.flush()
+
+
+_patience_ms = _PATIENCE_MS = 1000
+
+
+def _is_taken() -> bool:
+    """Return whether a line can be written on standard error without waiting for its reader."""
+    global _patience_ms
+    waiting = select.poll()
+    try:
+        waiting.register(sys.stderr.fileno(), select.POLLOUT)
+    except OSError:  # no file: a program that captures it
+        return True
+    taken = bool(waiting.poll(_patience_ms))
+    # Whoever stalls is waited for once.
+    _patience_ms = _PATIENCE_MS if taken else 0
+    return taken
 
 
 def is_same_terminal() -> bool:

@@ -130,7 +130,7 @@ class Session:
         sinks = open_sinks(args, SinkContext(spotter, args.save_events, cpu_s))
         meters = [sink for sink in sinks if isinstance(sink, Meter)] if is_same_terminal() else []
         output = JsonLines(on_failure=self._stop.request, write=meters[0].print_above if meters else None)
-        observers = [_Announcement(args), output, *sinks]
+        observers = [output, _Announcement(args), *sinks]
         # A file waits for whoever is slow; a microphone does not, nor does what another program records.
         sound_waits = bool(args.wav) or (args.stdin and _is_file(STDIN))
         for observer in observers:

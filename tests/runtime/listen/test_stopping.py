@@ -191,6 +191,21 @@ def test_a_disk_that_is_full_is_told(start, tiny_bundle, sound):
     assert b"No space left on device" in listening.process.stderr.read().splitlines()[-1]
 
 
+def test_a_reader_of_messages_that_stalls_stops_nothing(start, tiny_bundle, sound):
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(theirs, bytes(4096))
+    listening = start(tiny_bundle.path, "--stdin", "--exec", "sh", "-c", "exit 3", stderr=theirs)
+    listening.feed(sound, in_real_time=False)
+    assert listening.first_event()["event"] == "start"
+    assert listening.first_event()["event"] == "detection"
+    listening.process.send_signal(signal.SIGTERM)
+    assert listening.ends_within()
+    assert json.loads(listening.process.stdout.read().splitlines()[-1])["event"] == "stop"
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
+
+
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_are_no_error_and_no_message_goes_among_the_events(closed, tiny_bundle, sound, tmp_path):
     (tmp_path / "sound.raw").write_bytes(sound)
