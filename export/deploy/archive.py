@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import shlex
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def _fill(folder: Path, bundle: Bundle, boards: Sequence[Board], *, engine: str 
     readme = Template((_HERE / "board_readme.txt").read_text(encoding="utf-8"))
     titles = "; ".join(board.title for board in boards)
     words = ", ".join(bundle.manifest.words)
-    text = readme.substitute(bundle=name, boards=titles, words=words)
+    text = readme.substitute(bundle=shlex.quote(name), boards=titles, words=words)
     (folder / "README.txt").write_text(text, encoding="utf-8")
 
 
@@ -152,7 +153,7 @@ def _unpacked_bytes(wheel: Path) -> int:
 
 
 def _pack(target: Path, files: dict[str, Path]) -> None:
-    """The same files give the same bytes: no dates, no owners."""
+    """Pack the files without dates and owners, so that the same files give the same bytes."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = entry.mtime = 0
@@ -171,6 +172,6 @@ def _pack(target: Path, files: dict[str, Path]) -> None:
 
 @contextlib.contextmanager
 def scratch_archive() -> Iterator[Path]:
-    """A place for an archive that only travels."""
+    """Give a place for an archive that is copied to a board and then dropped."""
     with scratch_folder("deploy") as scratch:
         yield Path(scratch) / f"{FOLDER}.tar.gz"

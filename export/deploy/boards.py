@@ -46,12 +46,12 @@ class Board:
 
     @property
     def wheel_platforms(self) -> tuple[str, ...]:
-        """Platform tags of wheels that run here, the newest first."""
+        """Return the platform tags of wheels that run here, the newest first."""
         tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.glibc, _OLDEST_GLIBC - 1, -1)]
         return (*tags, f"manylinux2014_{self.machine}")
 
     def requirements_for(self, engine: str | None) -> tuple[str, str]:
-        """Engine and the name of its list; None takes the board's first."""
+        """Return an engine and the name of its list of wheels; None takes the board's first."""
         chosen = engine or next(iter(self.requirements))
         if chosen not in self.requirements:
             raise DeployError(
@@ -134,7 +134,7 @@ AUTO = "auto"
 
 
 def choose(target: str) -> tuple[Board, ...]:
-    """The boards an archive is for: one, or all of them for ``"auto"``.
+    """Return the boards that an archive is for: one, or all of them for ``"auto"``.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def choose(target: str) -> tuple[Board, ...]:
 
 
 def recognise(multiarch: str, python: str, machine: str) -> Board:
-    """The board that says this about itself.
+    """Return the board that says this about itself.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--ssh", metavar="USER@HOST", help="copy the archive there and install it")
     parser.add_argument("--prefix", metavar="DIR", help="with --ssh: where to install on the board (default: ~/kwspot)")
     parser.add_argument("--apt", action="store_true", help="with --ssh: install missing system packages with sudo")
-    parser.add_argument("--service", action="store_true", help="with --ssh: listen from every start of the board on")
+    parser.add_argument("--service", action="store_true", help="with --ssh: start listening when the board boots")
     return parser.parse_args(argv)
 
 

@@ -15,6 +15,7 @@ import importlib.metadata
 import io
 import zipfile
 
+from kwspot.runtime.errors import DeployError
 from kwspot.runtime.model.bundle import SHIPPED
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -25,16 +26,26 @@ _WHEEL = "Wheel-Version: 1.0\nGenerator: kwspot\nRoot-Is-Purelib: true\nTag: py3
 
 
 def wheel_name() -> str:
-    """File name of the wheel."""
-    return f"kwspot-{importlib.metadata.version('kwspot')}-py3-none-any.whl"
+    """Return the file name of the wheel."""
+    return f"kwspot-{_distribution().version}-py3-none-any.whl"
+
+
+def _distribution() -> importlib.metadata.Distribution:
+    try:
+        return importlib.metadata.distribution("kwspot")
+    except importlib.metadata.PackageNotFoundError:
+        raise DeployError(
+            "kwspot runs from its sources here and is not installed; expected it installed: pip install -e ."
+        ) from None
 
 
 def kit_wheel() -> bytes:
-    """The content of the wheel."""
-    distribution = importlib.metadata.distribution("kwspot")
+    """Return the content of the wheel."""
+    distribution = _distribution()
     # A checkout has an egg-info beside the sources, an environment a dist-info.
     metadata = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
-    assert metadata is not None, "the kit is installed without metadata"
+    if metadata is None:
+        raise DeployError(f"kwspot {distribution.version} has no metadata here; install it again with pip")
     info = f"kwspot-{distribution.version}.dist-info"
     files = _runtime_files()
     files[f"{info}/METADATA"] = metadata.encode()
@@ -52,7 +63,7 @@ def kit_wheel() -> bytes:
 
 
 def _runtime_files() -> dict[str, bytes]:
-    """Name in the wheel → content, of the runtime."""
+    """Return name in the wheel → content of each file of the runtime."""
     files = {}
     folder = SHIPPED.parent
     for path in sorted(folder.rglob("*")):
@@ -64,7 +75,7 @@ def _runtime_files() -> dict[str, bytes]:
 
 
 def _record(files: dict[str, bytes], own_name: str) -> bytes:
-    """The list of files with their hashes, as the wheel format wants it; its own line has none."""
+    """Return the list of files with their hashes, as the wheel format wants it; its own line has none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     for name, content in files.items():

@@ -53,7 +53,7 @@ class RemoteBoard:
         self._scratch.close()
 
     def _run(self, command: str, *, doing: str) -> str:
-        """What a command said on its standard output; the user sees the rest."""
+        """Run a command on the board and return its standard output; the user sees the rest."""
         done = subprocess.run(
             ["ssh", *self._options, self._host, command], stdout=subprocess.PIPE, text=True, check=False
         )

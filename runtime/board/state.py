@@ -27,14 +27,14 @@ _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def temperature_c(root: Path = Path("/")) -> float | None:
-    """Of the processor, in degrees Celsius; None where the system does not tell."""
+    """Return the processor's temperature in degrees Celsius; None where the system does not tell."""
     with contextlib.suppress(OSError, ValueError):
         return int((root / _TEMPERATURE).read_text()) / 1000
     return None
 
 
 def throttling(root: Path = Path("/")) -> list[str] | None:
-    """What the firmware complains of, from :data:`THROTTLED`; None where it cannot be asked."""
+    """Return what the firmware complains of, from :data:`THROTTLED`; None where it cannot be asked."""
     with contextlib.suppress(OSError, ValueError):
         word = int((root / _THROTTLED).read_text(), 16)
         return [meaning for bit, meaning in THROTTLED.items() if word >> bit & 1]
@@ -42,7 +42,7 @@ def throttling(root: Path = Path("/")) -> list[str] | None:
 
 
 def peak_rss_mb() -> float:
-    """Largest memory of this process so far, in MiB.
+    """Return the largest memory of this process so far, in MiB.
 
     Not by getrusage: its peak is inherited from the process that started this one.
     """

@@ -81,7 +81,7 @@ class WebFeed(Observer):
             self._blocks.put_nowait((heard.block, means, heard.end_sample))
 
     def put(self, event: Event) -> None:
-        """An event for the page."""
+        """Show an event on the page."""
         with self._lock:
             self._events.append(event)
         self._send("happened", event)
@@ -100,7 +100,7 @@ class WebFeed(Observer):
     # On the threads of the server.
 
     def enter(self) -> Viewer | None:
-        """A new viewer, who first gets how things are; None if there are `VIEWERS` already."""
+        """Let a viewer in, who first gets the state; return None if there are `VIEWERS` already."""
         with self._lock:
             if len(self._viewers) >= VIEWERS:
                 return None
@@ -110,12 +110,12 @@ class WebFeed(Observer):
             return viewer
 
     def leave(self, viewer: Viewer) -> None:
-        """The viewer is no more."""
+        """Forget a viewer."""
         with self._lock:
             self._viewers.discard(viewer)
 
     def state(self) -> dict[str, object]:
-        """All that a page needs to begin."""
+        """Return all that a page needs to begin."""
         return {
             "bundle": self._spotter.bundle.name,
             "words": self._words,
@@ -126,7 +126,13 @@ class WebFeed(Observer):
         }
 
     def set_threshold(self, word: object, threshold: object) -> None:
-        """From the next block on; anything but a word and a number from 0 to 1 is a :class:`ConfigError`."""
+        """Set a threshold from the next block on.
+
+        Raises
+        ------
+        ConfigError
+            If it is anything but a word of the bundle and a number from 0 to 1.
+        """
         if not isinstance(word, str) or word not in self._words:
             raise ConfigError(f"no word {str(word)[:40]!r}; expected one of {', '.join(self._words)}")
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
@@ -166,5 +172,5 @@ class WebFeed(Observer):
 
 
 def _message(kind: str, content: Mapping[str, object]) -> bytes:
-    """A server-sent event: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+    """Return a server-sent event: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
     return f"event: {kind}\ndata: {json.dumps(content, allow_nan=False)}\n\n".encode()

@@ -91,7 +91,7 @@ class WebServer(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Return the address of the page."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class WebServer(http.server.ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """The connection, to its end."""
+        """Serve the connection to its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -147,7 +147,7 @@ class WebServer(http.server.ThreadingHTTPServer):
             connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections that break are no news; anything else is a fault of ours."""
+        """Pass over connections that break; anything else is a fault of ours and shows its traceback."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -209,10 +209,10 @@ class _Request(http.server.BaseHTTPRequestHandler):
         return False
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: standard error is for what a person has to know."""
+        """Log nothing: standard error is for what a person has to know."""
 
     def do_GET(self) -> None:
-        """The page, its stream, what is saved."""
+        """Answer with the page, its stream or what is saved."""
         path = self.path.partition("?")[0]
         if not self._allowed(navigation=path == "/"):
             return
@@ -231,7 +231,7 @@ class _Request(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "nothing here")
 
     def do_POST(self) -> None:
-        """A threshold, or a mark at a saved sound."""
+        """Take a threshold, or a mark at a saved sound."""
         if not self._allowed(navigation=False):
             return
         if self.headers.get_content_type() != "application/json":
