@@ -25,11 +25,13 @@ KERAS_FIXTURES = {"tiny_run", "tiny_stream_run", "exported_bundle", "stream_expo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what its folder or its fixtures tell: ``system`` and ``keras``."""
+    """Mark what its folder, its file or its fixtures tell: ``system``, ``slow`` (what fuzzes) and ``keras``."""
     for item in items:
         room = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if room == "system":
             item.add_marker("system")
+        if item.path.name.startswith("test_fuzz_"):
+            item.add_marker("slow")
         if room in ("train", "export") or KERAS_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("keras")
 
