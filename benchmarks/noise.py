@@ -14,11 +14,6 @@ def value_of(run: Mapping[str, Any], measure: str) -> float:
     return float(run[measure] if measure in run else run["us"]["total"][measure])
 
 
-def same_run(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Return whether two runs measured the same engine and model at the same hop."""
-    return all(a[key] == b[key] for key in ("engine", "precision", "hop_ms"))
-
-
 def aa_noise(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Measure → the greatest difference between two measurements of the same runs, as a share of the smaller.
 

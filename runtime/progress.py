@@ -10,7 +10,7 @@ SILENT_S = 5.0
 
 
 class Progress:
-    """Says on stderr what is being done, with the seconds since the start.
+    """Prints on stderr what is being done, with the seconds since the start.
 
     On a terminal a count moves within its line; elsewhere only whole steps are
     written, so that a log stays short.
@@ -24,16 +24,16 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._start
 
     def step(self, what: str) -> None:
-        """A new step begins."""
+        """Begin a new step."""
         self._step = what
         print(f"{self._head()}{what}", file=sys.stderr, flush=True)
 
     def count(self, done: int, total: int) -> None:
-        """So much of the step is done."""
+        """Show how much of the step is done."""
         now = time.monotonic()
         if self._moving and (done == total or now - self._shown_at > 0.2):
             self._shown_at = now

@@ -43,7 +43,7 @@ def _cpu_model() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that measures; `cores` are those this process may use."""
+    """Describe the machine that measures; `cores` are those this process may use."""
     return {
         "platform": platform.platform(),
         "cpu": _cpu_model(),
@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Package → version, of those that can change a result and are installed."""
+    """Return package → version, of those that can change a result and are installed."""
     found = {}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
 
 
 def result(schema: str, bundle: Bundle, content: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as it is written: where it comes from, then `content`."""
+    """Return a result as it is written: where it comes from, then `content`."""
     return {
         "schema": schema,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -86,5 +86,5 @@ def write_json(values: Mapping[str, Any], target: str | None) -> None:
 
 
 def table_stream(target: str | None) -> TextIO:
-    """Where the table for people goes: stdout, unless the JSON is to be alone there."""
+    """Return where the table for people goes: stdout, unless the JSON is to be alone there."""
     return sys.stderr if target == STDOUT else sys.stdout

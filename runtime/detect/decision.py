@@ -20,7 +20,7 @@ from kwspot.runtime.model.decision_settings import DecisionSettings
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Detection:
-    """A word that was heard.
+    """A word that was detected.
 
     ``at_sample`` is the index just after the last sample of the window that
     decided, counted from the first sample of the stream; ``score`` is the mean
@@ -34,7 +34,7 @@ class Detection:
 
     @property
     def at_s(self) -> float:
-        """`at_sample` in seconds."""
+        """Return `at_sample` in seconds."""
         return self.at_sample / self.sample_rate_hz
 
 
@@ -90,17 +90,17 @@ class Decision:
 
     @property
     def averaged_scores(self) -> int:
-        """How many scores a mean is of."""
+        """Return how many scores a mean is of."""
         return self._span
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Word → threshold."""
+        """Return word → threshold."""
         pairs = zip(self._labels, self._thresholds, strict=True)
         return {label: threshold for label, threshold in pairs if label not in BACKGROUND_LABELS}
 
     def set_threshold(self, word: str, threshold: float) -> None:
-        """From the next scores on."""
+        """Set the threshold of a word from the next scores on."""
         self._thresholds[self._labels.index(word)] = threshold
 
     def reset(self) -> None:
@@ -109,6 +109,6 @@ class Decision:
         self._fired = []
 
     def rewind(self) -> None:
-        """A new stream, whose clock starts at 0."""
+        """Begin a new stream, whose clock starts at 0."""
         self._fires_from_sample = 0
         self.reset()

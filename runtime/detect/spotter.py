@@ -83,12 +83,12 @@ class KeywordSpotter:
 
     @property
     def last_scores(self) -> list[tuple[int, NDArray[np.float32]]]:
-        """(at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
+        """Return (at_sample, scores float32 (labels,)) of each inference of the last :meth:`push`."""
         return [(self._start + frames_seen * self._hop_samples, scores) for frames_seen, scores in self._last]
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Word → threshold, as it is now."""
+        """Return word → threshold, as it is now."""
         return self._decision.thresholds
 
     def set_threshold(self, word: str, threshold: float) -> None:
