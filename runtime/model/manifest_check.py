@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import types
@@ -140,8 +141,8 @@ def read_as(kind: Any, value: object, key: str = "") -> Any:
 
 def _read_object(kind: Any, value: object, key: str) -> Any:
     values = _expect(value, dict, key, "an object")
-    hints, within = get_type_hints(kind), f"{key}." if key else ""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints, fields = _fields_of(kind)
+    within = f"{key}." if key else ""
     for name in values:
         if name not in fields:
             raise ConfigError(f"{within}{_shown(name)[1:-1]} is an unknown key; expected {', '.join(fields)}")
@@ -150,6 +151,12 @@ def _read_object(kind: Any, value: object, key: str) -> Any:
         if needed and name not in values:
             raise ConfigError(f"{within}{name} is missing")
     return kind(**{name: read_as(hints[name], item, within + name) for name, item in values.items()})
+
+
+@functools.cache
+def _fields_of(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Return the types and the fields of a dataclass by their names; finding them out takes longer than reading one."""
+    return get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)}
 
 
 def _read_number(kind: Any, value: object, key: str) -> int | float:
