@@ -114,16 +114,16 @@ def train_on_folder(
     # The slow imports.
     from kwspot.train.fit.event_files import EVENTS_FOLDER
     from kwspot.train.fit.pretrained import read_start
-    from kwspot.train.fit.trainer import check_place, fresh, prepare, started, train
+    from kwspot.train.fit.trainer import begin_with, build_fresh, check_place, prepare, train
 
     check_place(args.run, resume=args.resume, overwrite=args.overwrite)
-    network_of: Callable[[TrainingTask], Network] = fresh
+    network_of: Callable[[TrainingTask], Network] = build_fresh
     if start_from is None:
         task = prepare(folder, config, preset)
     else:
         start = read_start(start_from)
         task = prepare(folder, config, preset, normalisation=start.normalisation)
-        task, network_of = started(task, start_from, start)
+        task, network_of = begin_with(task, start_from, start)
     fit_result = train(
         task,
         args.run,

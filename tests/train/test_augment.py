@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kwspot.train.config.tables import AugmentConfig
-from kwspot.train.data.augment import amplified, augment, mixed, shifted
+from kwspot.train.data.augment import amplify, augment, mix, shift_by
 from kwspot.train.data.noise import NoiseBank, made_noise, rms, split_by_time
 
 RATE_HZ = 16_000
@@ -34,7 +34,7 @@ def test_nothing_by_default_and_the_defaults_are_off() -> None:
 
 @pytest.mark.parametrize("shift", [0, 1, -1, 700, -700, LENGTH, -LENGTH])
 def test_shifted(shift: int) -> None:
-    out = shifted(SOUND / 1.0, shift)
+    out = shift_by(SOUND / 1.0, shift)
     for k in (0, 1, 699, 700, 701, LENGTH - 701, LENGTH - 1):
         assert out[k] == (SOUND[k - shift] if 0 <= k - shift < LENGTH else 0)
 
@@ -51,7 +51,7 @@ def test_time_shift_moves_to_both_sides_and_no_further() -> None:
 
 
 def test_gain() -> None:
-    np.testing.assert_allclose(amplified(SOUND / 1.0, 20.0), SOUND * 10.0)
+    np.testing.assert_allclose(amplify(SOUND / 1.0, 20.0), SOUND * 10.0)
     config = AugmentConfig(gain_db=(-12.0, -6.0))
     assert not config.is_off
     gains = [power_db(out) - power_db(SOUND) for out in draws(config)]
@@ -91,14 +91,14 @@ def test_what_is_too_loud_saturates_and_does_not_wrap() -> None:
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 12.0])
 def test_mixed_has_the_ratio_that_was_asked(snr_db: float) -> None:
     sound, noise = SOUND / 32_768, NOISE.kinds[0][0][:LENGTH] / 32_768
-    added = mixed(sound, noise, snr_db) - sound
+    added = mix(sound, noise, snr_db) - sound
     assert 20 * np.log10(rms(sound) / rms(added)) == pytest.approx(snr_db)
 
 
 def test_mixing_with_silence_changes_nothing() -> None:
     zeros = np.zeros(LENGTH)
-    np.testing.assert_array_equal(mixed(zeros, SOUND / 1.0, 0.0), zeros)
-    np.testing.assert_array_equal(mixed(SOUND / 1.0, zeros, 0.0), SOUND)
+    np.testing.assert_array_equal(mix(zeros, SOUND / 1.0, 0.0), zeros)
+    np.testing.assert_array_equal(mix(SOUND / 1.0, zeros, 0.0), SOUND)
 
 
 def test_noise_share_and_ratio() -> None:

@@ -14,8 +14,8 @@ from kwspot.train.backend import keras
 from kwspot.train.config.config import load_preset
 from kwspot.train.experiments.fake_quant import FakeQuantised
 from kwspot.train.experiments.qat import quantised_form
-from kwspot.train.fit.macs import cost
-from kwspot.train.models.batch_norm_folding import folded
+from kwspot.train.fit.macs import count_cost
+from kwspot.train.models.batch_norm_folding import fold_batch_norms
 from kwspot.train.models.registry import export_form, training_form
 from kwspot.train.models.sub_spectral_norm import SubSpectralNorm
 
@@ -146,7 +146,7 @@ def test_macs_are_those_of_the_convolutions_and_of_what_folding_adds(kept: Any) 
             total += FRAMES * channels * (3 + channels)
             before, rows = channels, halved
     total += FRAMES * (16 * 25 + 16 * 32) + 32 * LABELS
-    assert cost(kept).macs == total
+    assert count_cost(kept).macs == total
 
 
 def test_folding_refuses_a_normalisation_that_it_cannot_fold() -> None:
@@ -155,7 +155,7 @@ def test_folding_refuses_a_normalisation_that_it_cannot_fold() -> None:
         [keras.Input((5, 4)), layers.Conv1D(3, 1, activation="relu"), layers.BatchNormalization(name="norm")]
     )
     with pytest.raises(TypeError, match="norm does not come alone behind a linear layer"):
-        folded(behind_relu)
+        fold_batch_norms(behind_relu)
 
 
 def test_its_int8_form_rounds_and_says_about_the_same(kept: Any, frames: NDArray[np.float32]) -> None:

@@ -12,7 +12,7 @@ from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train.config.tables import AugmentConfig, UnknownConfig
 from kwspot.train.data import augment as effects
-from kwspot.train.data import negatives as unknown
+from kwspot.train.data import cutting, negatives
 from kwspot.train.data.held_out import Recordings
 from kwspot.train.data.pipeline import mixed_up
 
@@ -37,17 +37,17 @@ def word(frequency_hz: float, start_s: float, end_s: float, background: float = 
 
 @pytest.mark.parametrize("factor", [0.88, 1.0, 1.14])
 def test_speed_moves_the_pitch_and_keeps_the_middle(factor):
-    assert peak_hz(effects.resampled(tone(500), factor)) == pytest.approx(500 * factor, abs=3)
+    assert peak_hz(effects.change_speed(tone(500), factor)) == pytest.approx(500 * factor, abs=3)
     pulse = np.zeros(1_001, np.float32)
     pulse[500] = 1.0
-    assert effects.resampled(pulse, factor).argmax() == 500
-    np.testing.assert_allclose(effects.resampled(tone(500), 1.0), tone(500), atol=1e-6)
+    assert effects.change_speed(pulse, factor).argmax() == 500
+    np.testing.assert_allclose(effects.change_speed(tone(500), 1.0), tone(500), atol=1e-6)
 
 
 def test_the_equaliser_gives_each_band_its_gain_and_no_delay():
     gains_db = np.array([0.0, 0.0, -6.0, -6.0, 6.0, 0.0, 0.0, 0.0])
     for frequency, gain_db in ((600, -6.0), (1_600, 6.0), (5_600, 0.0)):
-        out = effects.equalised(tone(frequency), gains_db, RATE_HZ)[2_000:-2_000]
+        out = effects.equalise(tone(frequency), gains_db, RATE_HZ)[2_000:-2_000]
         np.testing.assert_allclose(out, tone(frequency)[2_000:-2_000] * 10 ** (gain_db / 20), atol=0.02)
 
 
@@ -58,7 +58,7 @@ def test_a_room_keeps_the_direct_sound_and_decays_by_60_db():
     assert energy_db[-1] - energy_db[0] == pytest.approx(-60 * (len(energy_db) / len(response)), abs=4)
     pulse = np.zeros(8_000, np.float32)
     pulse[100] = 1.0
-    np.testing.assert_allclose(effects.filtered(pulse, response)[100 : 100 + 4_000], response[:4_000], atol=1e-6)
+    np.testing.assert_allclose(effects.convolve(pulse, response)[100 : 100 + 4_000], response[:4_000], atol=1e-6)
 
 
 def test_masks_set_one_stretch_and_one_band_to_the_mean():
@@ -66,13 +66,13 @@ def test_masks_set_one_stretch_and_one_band_to_the_mean():
     assert not config.is_off
     frames = np.ones((49, 40), np.float32)
     for seed in range(30):
-        out = effects.masked(frames, config, np.random.default_rng(seed))
+        out = effects.mask_frames(frames, config, np.random.default_rng(seed))
         times, bands = (out == 0).all(axis=1).sum(), (out == 0).all(axis=0).sum()
         assert 1 <= times <= 8
         assert 1 <= bands <= 6
         assert (out == 0).sum() == times * 40 + bands * 49 - times * bands
     assert (frames == 1).all()
-    np.testing.assert_array_equal(effects.masked(frames, AugmentConfig(), np.random.default_rng(0)), frames)
+    np.testing.assert_array_equal(effects.mask_frames(frames, AugmentConfig(), np.random.default_rng(0)), frames)
 
 
 def test_mixup_mixes_sound_and_label_alike():
@@ -87,19 +87,19 @@ def test_mixup_mixes_sound_and_label_alike():
 
 
 def test_the_extent_of_a_word():
-    start, end = unknown.extent(word(500, 0.3, 0.7), RATE_HZ)
+    start, end = cutting.find_extent(word(500, 0.3, 0.7), RATE_HZ)
     assert start == pytest.approx(0.3 * RATE_HZ, abs=800)
     assert end == pytest.approx(0.7 * RATE_HZ, abs=800)
-    assert unknown.extent(np.zeros(RATE_HZ, np.int16), RATE_HZ) == (0, RATE_HZ)
+    assert cutting.find_extent(np.zeros(RATE_HZ, np.int16), RATE_HZ) == (0, RATE_HZ)
 
 
 def test_a_splice_begins_as_one_word_and_ends_as_the_other():
     first, second = word(400, 0.2, 0.6), word(2_000, 0.4, 0.9)
     for seed in range(10):
-        out = unknown.spliced(first, second, RATE_HZ, np.random.default_rng(seed))
+        out = cutting.splice(first, second, RATE_HZ, np.random.default_rng(seed))
         assert out.dtype == np.int16
         assert out.shape == first.shape
-        start, end = unknown.extent(out, RATE_HZ)
+        start, end = cutting.find_extent(out, RATE_HZ)
         assert peak_hz(out[start : start + 2_000]) == pytest.approx(400, abs=20)
         assert peak_hz(out[end - 2_000 : end]) == pytest.approx(2_000, abs=20)
 
@@ -107,8 +107,8 @@ def test_a_splice_begins_as_one_word_and_ends_as_the_other():
 def test_words_that_begin_or_end_alike_are_not_spliced():
     clips = np.stack([word(400, 0.2, 0.6), word(900, 0.2, 0.6), word(2_000, 0.2, 0.6)])
     with pytest.raises(ConfigError, match="begin or end alike"):
-        unknown.spliced_clips(clips[:2], ["go", "no"], 3, RATE_HZ, np.random.default_rng(0))
-    made = unknown.spliced_clips(clips, ["go", "no", "cat"], 12, RATE_HZ, np.random.default_rng(0))
+        negatives.splice_clips(clips[:2], ["go", "no"], 3, RATE_HZ, np.random.default_rng(0))
+    made = negatives.splice_clips(clips, ["go", "no", "cat"], 12, RATE_HZ, np.random.default_rng(0))
     assert len(made) == 12
     for clip in made:  # go and no are never in one clip, so 2 kHz, the cat, is in each
         spectrum = np.abs(np.fft.rfft(clip))
@@ -118,13 +118,13 @@ def test_words_that_begin_or_end_alike_are_not_spliced():
 def test_running_speech_is_cut_into_pieces_without_pauses():
     rng = np.random.default_rng(0)
     words = [word(300 + 100 * k, 0.3, 0.7) for k in range(20)]
-    pieces = unknown.speech_pieces(np.concatenate([*words, np.zeros(2 * RATE_HZ, np.int16)]), RATE_HZ, RATE_HZ, rng)
+    pieces = cutting.cut_at_pauses(np.concatenate([*words, np.zeros(2 * RATE_HZ, np.int16)]), RATE_HZ, RATE_HZ, rng)
     assert 10 <= len(pieces) <= 40
     loud = [np.abs(piece.astype(int)).max() > 1_000 for piece in pieces]
     assert all(piece.shape == (RATE_HZ,) for piece in pieces)
     assert np.mean(loud) > 0.7  # the rest are edges of words
     pause = np.zeros(5 * RATE_HZ, np.int16)
-    assert unknown.speech_pieces(pause, RATE_HZ, RATE_HZ, rng) == []
+    assert cutting.cut_at_pauses(pause, RATE_HZ, RATE_HZ, rng) == []
 
 
 def test_windows_of_running_speech_are_cut_anywhere(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_windows_of_running_speech_are_cut_anywhere(tmp_path: Path) -> None:
         counted = np.arange(seconds * RATE_HZ, dtype=np.int32) % 30_000
         write_wav(path, (counted if "er" in path.name else -counted).astype(np.int16), RATE_HZ)
     group = Recordings(tmp_path, tuple(paths))
-    windows = unknown.speech_windows([group], 200, RATE_HZ, RATE_HZ, np.random.default_rng(1))
+    windows = negatives.cut_windows([group], 200, RATE_HZ, RATE_HZ, np.random.default_rng(1))
     assert len(windows) == 200
     for window in windows:
         assert window.shape == (RATE_HZ,)
@@ -142,7 +142,7 @@ def test_windows_of_running_speech_are_cut_anywhere(tmp_path: Path) -> None:
     from_longer = sum(int(window.max()) > 0 for window in windows)
     assert 120 < from_longer < 180
     assert (
-        unknown.speech_windows([Recordings(tmp_path, tuple(paths[:1]))], 5, RATE_HZ, RATE_HZ, np.random.default_rng(1))
+        negatives.cut_windows([Recordings(tmp_path, tuple(paths[:1]))], 5, RATE_HZ, RATE_HZ, np.random.default_rng(1))
         == []
     )
 
@@ -153,13 +153,13 @@ def test_a_folder_without_speech_is_named(tmp_path):
 
 
 def test_words_that_sound_alike_are_left_out_of_the_vocabulary():
-    assert unknown.unlike(["know", "right", "house"], ["no", "write"]) == ["house"]
-    vocabulary = unknown.vocabulary()
+    assert negatives.choose_unlike(["know", "right", "house"], ["no", "write"]) == ["house"]
+    vocabulary = negatives.read_vocabulary()
     assert len(vocabulary) == len(set(vocabulary)) > 400
-    spoken = unknown.synthesised_clips(["house"], 2, 15_840, RATE_HZ, np.random.default_rng(0))
+    spoken = negatives.synthesise_clips(["house"], 2, 15_840, RATE_HZ, np.random.default_rng(0))
     assert all(clip.shape == (15_840,) and clip.any() for clip in spoken)
     with pytest.raises(ConfigError, match="16000 Hz"):
-        unknown.synthesised_clips(["house"], 2, 8_000, 8_000, np.random.default_rng(0))
+        negatives.synthesise_clips(["house"], 2, 8_000, 8_000, np.random.default_rng(0))
 
 
 def test_bad_values_are_named():

@@ -32,7 +32,7 @@ from kwspot.train.experiments.fake_quant import (
 )
 from kwspot.train.experiments.qat import copy_back, quantised_form
 from kwspot.train.fit.trainer import prepare, train
-from kwspot.train.models.batch_norm_folding import WITH_KERNEL, folded
+from kwspot.train.models.batch_norm_folding import WITH_KERNEL, fold_batch_norms
 from kwspot.train.models.registry import build, is_recurrent, training_form
 from kwspot.train.models.sub_spectral_norm import SubSpectralNorm
 
@@ -102,7 +102,7 @@ def plain() -> Any:
     """A DS-CNN with batch normalisation folded."""
     keras.utils.set_random_seed(1)
     trained = with_statistics(build("ds-cnn", 12, 10, 3, channels=4, blocks=1))
-    model = folded(trained)
+    model = fold_batch_norms(trained)
     x = np.random.default_rng(0).normal(size=(5, 12, 10)).astype(np.float32)
     np.testing.assert_allclose(model(x), trained(x), atol=1e-5)
     return model
@@ -148,7 +148,7 @@ def test_every_preset_that_is_not_recurrent_has_an_int8_form(
     config = load_preset(name)
     shape = (config.frames, config.features.coefficients)
     keras.utils.set_random_seed(2)
-    plain = folded(with_statistics(training_form(config.model.name, *shape, 3, **config.model.options)))
+    plain = fold_batch_norms(with_statistics(training_form(config.model.name, *shape, 3, **config.model.options)))
     x = np.random.default_rng(3).normal(size=(6, *shape)).astype(np.float32)
     form = quantised_form(plain, x)
     kernels = [layer for layer in plain.layers if isinstance(layer, WITH_KERNEL) and layer.trainable]
@@ -193,7 +193,7 @@ def test_a_run_becomes_another(form: str, source: Path, tone_folder: Path, tmp_p
     # Nothing of ours, nothing to fold: what export wants.
     kinds = {type(layer).__name__ for layer in model.layers}
     assert kinds == {"InputLayer", "Reshape", "Conv2D", "DepthwiseConv2D", "ReLU", "GlobalAveragePooling2D", "Dropout", "Dense"}  # fmt: skip  # noqa: E501
-    start = folded(keras.models.load_model(old.model_path))
+    start = fold_batch_norms(keras.models.load_model(old.model_path))
     moved = [np.abs(a - b).max() for a, b in zip(model.get_weights(), start.get_weights(), strict=True)]
     assert 0 < max(moved) < 0.1  # a few steps at a small rate, from where the run ended
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from kwspot.train.backend import keras
-from kwspot.train.fit.macs import cost, layer_macs
+from kwspot.train.fit.macs import count_cost, layer_macs
 from kwspot.train.models.registry import build
 
 layers = keras.layers
 
 
 def of(shape: tuple[int, ...], *stack: object) -> tuple[int, int]:
-    return tuple(cost(keras.Sequential([keras.Input(shape), *stack])))
+    return tuple(count_cost(keras.Sequential([keras.Input(shape), *stack])))
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_one_layer(shape: tuple[int, ...], layer: object, parameters: int, macs:
 def test_a_layer_used_twice_counts_twice_and_a_nested_model_is_entered() -> None:
     dense = layers.Dense(5)
     inputs = keras.Input((5,))
-    assert cost(keras.Model(inputs, dense(dense(inputs)))).macs == 50
+    assert count_cost(keras.Model(inputs, dense(dense(inputs)))).macs == 50
     assert of((5,), keras.Sequential([keras.Input((5,)), layers.Dense(3)])) == (18, 15)
 
 
 def test_mlperf_tiny_ds_cnn() -> None:
     """25 × 5 places: 40·64 + 4·(9 + 64)·64 products each, and 64 × 12 at the end."""
     places = 25 * 5
-    parameters, macs = cost(build("ds-cnn", 49, 10, 12))
+    parameters, macs = count_cost(build("ds-cnn", 49, 10, 12))
     assert macs == places * (40 * 64 + 4 * (9 + 64) * 64) + 64 * 12
     assert parameters == 40 * 64 + 4 * (9 + 64) * 64 + 9 * 4 * 64 + 64 * 12 + 12
 

@@ -25,8 +25,8 @@ _ROOM_DECAY_S = (0.05, 0.4)
 _ROOM_LEVEL = (0.02, 0.2)
 
 
-def shifted(sound: Sound, shift: int) -> Sound:
-    """Later by `shift` samples (earlier if negative): ``out[k] == sound[k - shift]``, zeros where there is none."""
+def shift_by(sound: Sound, shift: int) -> Sound:
+    """Move a sound later by `shift` samples: ``out[k] == sound[k - shift]``, zeros where there is none."""
     out = np.zeros_like(sound)
     if shift >= 0:
         out[shift:] = sound[: len(sound) - shift]
@@ -35,13 +35,13 @@ def shifted(sound: Sound, shift: int) -> Sound:
     return out
 
 
-def amplified(sound: Sound, gain_db: float) -> Sound:
-    """Louder by `gain_db`."""
+def amplify(sound: Sound, gain_db: float) -> Sound:
+    """Make a sound louder by `gain_db`."""
     return sound * 10 ** (gain_db / 20)
 
 
-def mixed(sound: Sound, noise: Sound, snr_db: float) -> Sound:
-    """`sound` and `noise`, scaled so that the sound's power is `snr_db` above the noise's.
+def mix(sound: Sound, noise: Sound, snr_db: float) -> Sound:
+    """Add `noise` to `sound`, scaled so that the sound's power is `snr_db` above the noise's.
 
     Power is the mean over the whole clip. If either is all zeros there is no
     such scale, and the sound comes back as it is.
@@ -52,21 +52,21 @@ def mixed(sound: Sound, noise: Sound, snr_db: float) -> Sound:
     return sound + noise * (sound_rms / noise_rms * 10 ** (-snr_db / 20))
 
 
-def resampled(sound: Sound, factor: float) -> Sound:
-    """Faster and higher by `factor` about the middle: ``out[k] == sound[m + (k - m) * factor]``, linear between
+def change_speed(sound: Sound, factor: float) -> Sound:
+    """Play faster and higher by `factor` about the middle: ``out[k] == sound[m + (k - m) * factor]``, linear between
     samples and zeros beyond the ends. One step for speed and pitch, as a tape played faster."""
     middle = (len(sound) - 1) / 2
     places = np.arange(len(sound))
     return np.interp(middle + (places - middle) * factor, places, sound, left=0.0, right=0.0).astype(np.float32)
 
 
-def filtered(sound: Sound, response: Sound) -> Sound:
+def convolve(sound: Sound, response: Sound) -> Sound:
     """Through an impulse response, float32 (m,), cut to the length of the sound."""
     size = fft.next_fast_len(len(sound) + len(response) - 1, real=True)
     return fft.irfft(fft.rfft(sound, size) * fft.rfft(response, size), size)[: len(sound)]
 
 
-def equalised(sound: Sound, gains_db: NDArray[np.float64], rate_hz: int) -> Sound:
+def equalise(sound: Sound, gains_db: NDArray[np.float64], rate_hz: int) -> Sound:
     """Another microphone: gains at `_BANDS_HZ`, float64 (8,), straight lines between them; zero phase."""
     size = fft.next_fast_len(len(sound), real=True)
     band, share = _between_bands(size, rate_hz)
@@ -95,7 +95,7 @@ def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Gen
     return response
 
 
-def masked(frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
+def mask_frames(frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Generator) -> NDArray[np.float32]:
     """SpecAugment: a stretch of frames and a band of coefficients of normalised features (T, C) set to their mean, 0.
 
     Park et al., Interspeech 2019 (arXiv:1904.08779), without the time warp.
@@ -110,7 +110,7 @@ def masked(frames: NDArray[np.float32], config: AugmentConfig, rng: np.random.Ge
     return frames
 
 
-def overdriven(sound: Sound, above_db: float) -> Sound:
+def overdrive(sound: Sound, above_db: float) -> Sound:
     """As a microphone that is set too loud: its peak `above_db` over full scale, and all beyond ±1 cut off.
 
     Silence stays silence.
@@ -125,20 +125,20 @@ def augment(
     """One clip, int16 (n,): another speed, place, microphone, room and level, and noise, as drawn from `rng`."""
     sound: Sound = samples.astype(np.float32) / INT16_FULL_SCALE
     if config.speed_share > 0 and rng.random() < config.speed_share:
-        sound = resampled(sound, rng.uniform(*config.speed))
+        sound = change_speed(sound, rng.uniform(*config.speed))
     if config.time_shift_ms > 0:
         most = min(round(config.time_shift_ms * rate_hz / 1000), len(sound))
-        sound = shifted(sound, int(rng.integers(-most, most + 1)))
+        sound = shift_by(sound, int(rng.integers(-most, most + 1)))
     if config.equaliser_share > 0 and rng.random() < config.equaliser_share:
-        sound = equalised(sound, rng.uniform(-config.equaliser_db, config.equaliser_db, len(_BANDS_HZ)), rate_hz)
+        sound = equalise(sound, rng.uniform(-config.equaliser_db, config.equaliser_db, len(_BANDS_HZ)), rate_hz)
     if config.room_share > 0 and rng.random() < config.room_share:
         room = room_response(rate_hz, rng.uniform(*_ROOM_DECAY_S), rng.uniform(*_ROOM_LEVEL), rng)
-        sound = filtered(sound, room)
+        sound = convolve(sound, room)
     if config.noise_share > 0 and rng.random() < config.noise_share:
         crop = noise.crop(rng, len(sound)).astype(np.float32) / INT16_FULL_SCALE
-        sound = mixed(sound, crop, rng.uniform(*config.noise_snr_db))
+        sound = mix(sound, crop, rng.uniform(*config.noise_snr_db))
     if config.overdrive_share > 0 and rng.random() < config.overdrive_share:
-        sound = overdriven(sound, rng.uniform(*config.overdrive_db))
+        sound = overdrive(sound, rng.uniform(*config.overdrive_db))
     elif config.gain_db != (0.0, 0.0):
-        sound = amplified(sound, rng.uniform(*config.gain_db))
+        sound = amplify(sound, rng.uniform(*config.gain_db))
     return to_int16(sound)

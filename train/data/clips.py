@@ -20,7 +20,7 @@ from kwspot.runtime.progress import Reminder
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import SMALLEST_CLASS
 from kwspot.train.data.held_out import noise_recordings
-from kwspot.train.data.negatives import more_clips, vocabulary
+from kwspot.train.data.negatives import make_negatives, read_vocabulary
 from kwspot.train.data.noise import NoiseBank, made_noise, split_by_time
 
 
@@ -135,7 +135,7 @@ def _check_held_out(folder: DataFolder, held_out: Sequence[str], words: Sequence
             raise ConfigError(
                 f"unknown.held_out_words has {word}, a word to be heard; expected other words: take it out"
             )
-        if word not in folder.words and word not in vocabulary():
+        if word not in folder.words and word not in read_vocabulary():
             raise ConfigError(
                 f"unknown.held_out_words has {word}, which is neither in {folder.root} nor in the vocabulary; "
                 "expected words that would be trained on: take it out"
@@ -163,7 +163,7 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
         label_of = np.array([_label_index(clip, labels) for clip in clips], np.int64)
         names = [clip.path.relative_to(folder.root).as_posix() for clip in clips]
         if part == "train" and UNKNOWN in labels:
-            more, more_labels = more_clips(folder.root, config, labels, samples, [clip.word for clip in clips])
+            more, more_labels = make_negatives(folder.root, config, labels, samples, [clip.word for clip in clips])
             if more:
                 samples = np.concatenate([samples, more])
                 label_of = np.concatenate([label_of, more_labels])

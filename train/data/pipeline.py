@@ -24,7 +24,7 @@ from kwspot.runtime.progress import Reminder
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import AugmentConfig
 from kwspot.train.cores import CORES, PIPELINE_THREADS
-from kwspot.train.data.augment import augment, masked
+from kwspot.train.data.augment import augment, mask_frames
 from kwspot.train.data.clips import ClipSet
 
 Frames = NDArray[np.float32]
@@ -131,7 +131,7 @@ class DrawnExamples:
                 samples = self._clips.noise.silence(rng, self._clips.samples.shape[1])
             else:
                 samples = augment(self._clips.samples[k], config, self._clips.noise, spec.sample_rate_hz, rng)
-            frames.append(masked(self._normalisation.apply(mfcc(samples, spec)), config, rng))
+            frames.append(mask_frames(self._normalisation.apply(mfcc(samples, spec)), config, rng))
         rng = np.random.default_rng([seed, _MIX, epoch, start])
         batch = mixed_up(np.stack(frames), one_hot(label, len(self._clips.labels)), config, rng)
         self._made.append((len(clip), time.thread_time() - started))

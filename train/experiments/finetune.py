@@ -18,7 +18,7 @@ from kwspot.train.backend import keras
 from kwspot.train.config.config import Config
 from kwspot.train.experiments.qat import copy_back, quantised_form
 from kwspot.train.fit.trainer import Network, TrainingTask, prepare
-from kwspot.train.models.batch_norm_folding import folded
+from kwspot.train.models.batch_norm_folding import fold_batch_norms
 from kwspot.train.models.registry import is_recurrent
 
 RATE_SHARE = 0.05
@@ -39,7 +39,7 @@ def finetuning_config(config: Config, epochs: int) -> Config:
 
 
 def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quantised: bool) -> TrainingTask:
-    """The lesson that the run had, and a note of where its weights come from.
+    """Return the task that the run had, with a note of where its weights come from.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
 
 def network_from(source: Run, *, data: Path, quantised: bool, task: TrainingTask) -> Network:
     """The run's model with normalisation folded, in int8 if so asked; what is kept is the plain folded model."""
-    plain = folded(keras.saving.load_model(source.model_path, compile=False))
+    plain = fold_batch_norms(keras.saving.load_model(source.model_path, compile=False))
     if not quantised:
         return Network(trained=plain, kept=lambda trained: trained)
     form = quantised_form(plain, _calibration(source, data, task))

@@ -39,7 +39,7 @@ from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE
 from kwspot.train.config.config import Config, load_config, load_preset
 from kwspot.train.data.clips import labels_of
 from kwspot.train.data.held_out import noise_recordings, speech_recordings
-from kwspot.train.data.negatives import speech_clips, synthesised_clips, unlike
+from kwspot.train.data.negatives import choose_unlike, cut_speech, synthesise_clips
 from kwspot.train.data.noise import NoiseBank, at_level
 
 RECIPE_FILE = "held_out.json"
@@ -116,12 +116,12 @@ def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, S
         if not group.paths:
             continue
         rng = np.random.default_rng([seed, 2, k])
-        pieces = _drawn(speech_clips([group], length, rate_hz, rng), _MOST_OF_A_SOURCE, rng)
+        pieces = _drawn(cut_speech([group], length, rate_hz, rng), _MOST_OF_A_SOURCE, rng)
         made.append((f"speech-{group.root.name}", [("speech", f"piece{n:04}", p) for n, p in enumerate(pieces)]))
     if held_out:
-        said = unlike(held_out, words)
+        said = choose_unlike(held_out, words)
         # Other drawn voices than training's; espeak-ng's timbre is one, so this is the easiest of the sources.
-        spoken = synthesised_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
+        spoken = synthesise_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
         names = [(word, f"voice{n:02}") for word in said for n in range(_VOICES_A_WORD)]
         made.append(("spoken", [(word, name, sound) for (word, name), sound in zip(names, spoken, strict=True)]))
     return [(source, sounds) for source, sounds in [*made, *_silence(folder, config, seed)] if sounds]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import RunError
 from kwspot.train.backend import keras
 from kwspot.train.experiments.fake_quant import FakeQuantised, WithFakeQuantisedKernel, scale_and_zero_point
-from kwspot.train.models.batch_norm_folding import WITH_KERNEL, copied, rebuilt, users_of
+from kwspot.train.models.batch_norm_folding import WITH_KERNEL, copy_layer, find_users, rebuild
 
 layers = keras.layers
 
@@ -44,7 +44,7 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
     Parameters
     ----------
     model
-        Of fixed length, without normalisation (:func:`kwspot.train.models.batch_norm_folding.folded`).
+        Of fixed length, without normalisation (:func:`kwspot.train.models.batch_norm_folding.fold_batch_norms`).
     calibration : float32, shape (clips, T, C)
         Normalised features that give the ranges of the activations.
 
@@ -59,7 +59,7 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
                 f"layer {layer.name} ({type(layer).__name__}) cannot be fine-tuned in int8; expected a model of "
                 "convolutions, dense layers and pooling: fine-tune it with --float"
             )
-    users = users_of(model)
+    users = find_users(model)
     rounded = [layer for layer in model.layers if _rounds(layer, users)]
     ranges = _ranges(model, rounded, calibration)
     start = model.inputs[0]
@@ -72,7 +72,7 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
             output = WithFakeQuantisedKernel(inner)(inputs)
             inner.set_weights(layer.get_weights())
         else:
-            same, output = copied(layer, inputs)
+            same, output = copy_layer(layer, inputs)
             same.set_weights(layer.get_weights())  # a kernel that is not trained is a mean, the same in int8
         if id(layer.output) not in ranges:
             return output
@@ -83,7 +83,7 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
             scale, zero_point = scale_and_zero_point(*_range_of(scaled_as, ranges))
         return FakeQuantised(scale, zero_point, name=f"{layer.name}_output_int8")(output)
 
-    return rebuilt(model, build)
+    return rebuild(model, build)
 
 
 def copy_back(quantised: Any, model: Any) -> None:

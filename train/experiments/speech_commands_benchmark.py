@@ -146,7 +146,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
     from kwspot.runtime.audio.recordings import fit_length, read_sound
     from kwspot.train.backend import keras
     from kwspot.train.data.pipeline import features_of
-    from kwspot.train.fit.loop import scores_of
+    from kwspot.train.fit.loop import score_frames
 
     trained = read_run(run)
     spec, labels = trained.features, trained.labels
@@ -157,7 +157,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
     length = spec.samples_in(model.input_shape[1])
     samples = np.stack([fit_length(read_sound(clip.path, spec.sample_rate_hz), length) for clip in clips])
     truth = np.array([labels.index(clip.word) for clip in clips])
-    heard = scores_of(model, trained.normalisation.apply(features_of(samples, spec))).argmax(axis=1)
+    heard = score_frames(model, trained.normalisation.apply(features_of(samples, spec))).argmax(axis=1)
     right = heard == truth
     found = {
         "name": benchmark.name,

@@ -24,7 +24,7 @@ from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_folder
-from kwspot.train.data.negatives import vocabulary
+from kwspot.train.data.negatives import read_vocabulary
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser
 from kwspot.train.speech.programs import program_voices
 from kwspot.train.speech.voices import at_drawn_level, voice_set
@@ -39,7 +39,7 @@ _HELD_EVERY = 8
 
 def different_words(synthesiser: Synthesiser) -> list[str]:
     """Return the vocabulary; of words that sound alike only the first."""
-    heard = {synthesiser.phonemes(word): word for word in sorted(set(vocabulary()), reverse=True)}
+    heard = {synthesiser.phonemes(word): word for word in sorted(set(read_vocabulary()), reverse=True)}
     return sorted(heard.values())
 
 

@@ -78,8 +78,8 @@ def _rank(row: dict[str, float]) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def compiled(model: Any, training: TrainingConfig, examples: int) -> Any:
-    """The model with AdamW, its schedule and the loss; `examples` are those of an epoch."""
+def compile_model(model: Any, training: TrainingConfig, examples: int) -> Any:
+    """Give a model AdamW, its schedule and the loss, and return it; `examples` are those of an epoch."""
     steps = math.ceil(examples / training.batch_size)
     total, warm_up = steps * training.epochs, round(steps * training.warm_up_epochs)
     rate: Any = training.learning_rate
@@ -111,8 +111,8 @@ def fit(
     """Train a compiled model to the last epoch, or until Ctrl-C; leaves the best epoch's weights in it.
 
     Ctrl-C ends the training after the batch at hand (a second one at once),
-    and ``course.interrupted`` says so; a loss that is no number ends it, too,
-    and ``course.diverged`` says where. `ended` is told the history at the start
+    and ``result.interrupted`` says so; a loss that is no number ends it, too,
+    and ``result.diverged`` says where. `ended` is told the history at the start
     and after each epoch.
 
     Raises
@@ -201,8 +201,8 @@ def _train_epoch(
     }
 
 
-def scores_of(model: Any, frames: Frames) -> NDArray[np.float32]:
-    """What a model says of features, float32 (N, T, C) → (N, L)."""
+def score_frames(model: Any, frames: Frames) -> NDArray[np.float32]:
+    """Return the scores, float32 (N, L), of features, float32 (N, T, C)."""
     starts = range(0, len(frames), _EVALUATION_BATCH)
     return np.concatenate([model.predict_on_batch(frames[k : k + _EVALUATION_BATCH]) for k in starts])
 
@@ -213,7 +213,7 @@ def _validate(
     """Loss, the same one as in training, and accuracy on validation of the model with these weights."""
     own = model.get_weights()
     model.set_weights(weights)
-    scores = scores_of(model, frames)
+    scores = score_frames(model, frames)
     model.set_weights(own)
     losses = keras.losses.categorical_crossentropy(targets, scores, label_smoothing=smoothing)
     right = scores.argmax(axis=1) == targets.argmax(axis=1)

@@ -22,7 +22,7 @@ class Cost(NamedTuple):
     macs: int
 
 
-def cost(model: Any) -> Cost:
+def count_cost(model: Any) -> Cost:
     """All weights of a model of fixed length, those of batch normalisation included, and its multiply-accumulates.
 
     Raises

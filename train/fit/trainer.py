@@ -26,10 +26,10 @@ from kwspot.train.data.clips import ClipSet, calibration_clips, load_clips, nois
 from kwspot.train.data.pipeline import Frames, features_of, fixed_examples, training_examples
 from kwspot.train.fit import run_writer
 from kwspot.train.fit.event_files import EventFiles
-from kwspot.train.fit.loop import Examples, FitResult, compiled, fit, scores_of
-from kwspot.train.fit.macs import Cost, cost
+from kwspot.train.fit.loop import Examples, FitResult, compile_model, fit, score_frames
+from kwspot.train.fit.macs import Cost, count_cost
 from kwspot.train.fit.pretrained import Start, load_into
-from kwspot.train.fit.time_spent import time_spent, told
+from kwspot.train.fit.time_spent import describe_time, time_spent
 from kwspot.train.models.registry import export_form, training_form
 
 # TensorFlow is asked itself: its distribution has several names.
@@ -106,8 +106,8 @@ class Network:
     kept: Callable[[Any], Any]
 
 
-def fresh(task: TrainingTask) -> Network:
-    """The model of the configuration, with fresh weights."""
+def build_fresh(task: TrainingTask) -> Network:
+    """Build the model of the configuration, with fresh weights."""
     model, labels = task.config.model, len(task.labels)
     return Network(
         trained=training_form(model.name, task.frames, task.coefficients, labels, **model.options),
@@ -115,11 +115,11 @@ def fresh(task: TrainingTask) -> Network:
     )
 
 
-def started(task: TrainingTask, name: str, start: Start) -> tuple[TrainingTask, Callable[[TrainingTask], Network]]:
-    """The lesson with a note of the weights it begins with, and what makes the model with them where they fit."""
+def begin_with(task: TrainingTask, name: str, start: Start) -> tuple[TrainingTask, Callable[[TrainingTask], Network]]:
+    """Return the task with a note of the weights it begins with, and what builds the model with them where they fit."""
 
     def network_of(task: TrainingTask) -> Network:
-        network = fresh(task)
+        network = build_fresh(task)
         kept_fresh = load_into(network.trained, start)
         print(f"begins with the weights of {name}, but for {', '.join(kept_fresh) or 'none'}", file=sys.stderr)
         return network
@@ -132,14 +132,14 @@ def train(
     task: TrainingTask,
     run: Path,
     *,
-    network_of: Callable[[TrainingTask], Network] = fresh,
+    network_of: Callable[[TrainingTask], Network] = build_fresh,
     resume: bool = False,
     overwrite: bool = False,
     tensorboard: bool = False,
 ) -> FitResult:
     """Train, and leave a run folder.
 
-    After Ctrl-C (``course.interrupted``) it holds the best epoch so far and
+    After Ctrl-C (``result.interrupted``) it holds the best epoch so far and
     the checkpoint; if no epoch had ended, there is no folder. A training that
     diverges leaves the same, and is an error.
 
@@ -168,8 +168,8 @@ def _train(
     config = task.config
     make_deterministic(config.training.seed)
     network = network_of(task)
-    model = compiled(network.trained, config.training, len(task.examples))
-    spent = cost(network.kept(model))
+    model = compile_model(network.trained, config.training, len(task.examples))
+    spent = count_cost(network.kept(model))
     print(
         f"{config.model.name}: {spent.parameters} parameters, {spent.macs} multiply-accumulates per inference; "
         f"{len(task.examples)} examples an epoch, {len(task.validation[0])} to validate on",
@@ -240,10 +240,10 @@ def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitR
         fixed.save(file)
     frames, targets = task.validation
     truth = targets.argmax(axis=1)
-    heard = scores_of(fixed, frames).argmax(axis=1)
+    heard = score_frames(fixed, frames).argmax(axis=1)
     confusion = confusion_matrix(truth, heard, len(task.labels))
     best, time = fit_result.best, time_spent(fit_result.history, task.examples)
-    print(told(time), file=sys.stderr)
+    print(describe_time(time), file=sys.stderr)
     run_writer.write_metrics(
         run,
         {

@@ -18,8 +18,8 @@ DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 WITH_KERNEL = (layers.Conv1D, layers.Conv2D, *DEPTHWISE, layers.Dense)
 
 
-def rebuilt(model: Any, build: Callable[[Any, Any], Any]) -> Any:
-    """A model of the same wiring; ``build(layer, inputs)`` says what takes the place of each layer.
+def rebuild(model: Any, build: Callable[[Any, Any], Any]) -> Any:
+    """Build a model of the same wiring; ``build(layer, inputs)`` says what takes the place of each layer.
 
     `inputs` is a tensor, or a list for a layer that takes several. Every layer
     must be used once.
@@ -35,14 +35,14 @@ def rebuilt(model: Any, build: Callable[[Any, Any], Any]) -> Any:
     return keras.Model(start, made[id(model.outputs[0])], name=model.name)
 
 
-def copied(layer: Any, inputs: Any, **changes: Any) -> tuple[Any, Any]:
-    """A new layer of the same configuration but for `changes`, and its output; the weights are fresh."""
+def copy_layer(layer: Any, inputs: Any, **changes: Any) -> tuple[Any, Any]:
+    """Return a new layer of the same configuration but for `changes`, and its output; the weights are fresh."""
     new = type(layer).from_config({**layer.get_config(), **changes})
     return new, new(inputs)
 
 
-def users_of(model: Any) -> dict[int, list[Any]]:
-    """``id`` of a tensor → the layers that take it."""
+def find_users(model: Any) -> dict[int, list[Any]]:
+    """Return ``id`` of a tensor → the layers that take it."""
     users: dict[int, list[Any]] = {}
     for layer in model.layers:
         if not isinstance(layer, layers.InputLayer):
@@ -52,8 +52,8 @@ def users_of(model: Any) -> dict[int, list[Any]]:
     return users
 
 
-def folded(model: Any) -> Any:
-    """The model as it is after training, without normalisations, of Keras's own layers alone.
+def fold_batch_norms(model: Any) -> Any:
+    """Return the model as it is after training, without normalisations, of Keras's own layers alone.
 
     Batch normalisation goes into the kernel and the bias before it. Sub-spectral
     normalisation has a scale for each (frequency, channel): the greatest of a
@@ -71,7 +71,7 @@ def folded(model: Any) -> Any:
     TypeError
         If a normalisation does not come alone behind a layer with a linear kernel.
     """
-    users = users_of(model)
+    users = find_users(model)
     norm_of: dict[str, Any] = {}
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization | SubSpectralNorm):
@@ -79,27 +79,27 @@ def folded(model: Any) -> Any:
 
     def build(layer: Any, inputs: Any) -> Any:
         if isinstance(layer, SubSpectralNorm):
-            return _affine(layer, inputs)
+            return _build_affine(layer, inputs)
         if isinstance(layer, layers.BatchNormalization):
             return inputs
         if isinstance(layer, layers.AveragePooling2D) and _is_even_mean(layer):
-            return _mean(layer, inputs)
+            return _build_mean(layer, inputs)
         if layer.name not in norm_of:
-            new, output = copied(layer, inputs)
+            new, output = copy_layer(layer, inputs)
             new.set_weights(layer.get_weights())
             return output
         norm = norm_of[layer.name]
         if isinstance(norm, SubSpectralNorm):
-            new, output = copied(layer, inputs)
+            new, output = copy_layer(layer, inputs)
             scale, _ = norm.affine(norm.input.shape[2])
-            new.set_weights([_scaled(layer, _greatest(scale))])
+            new.set_weights([_scale_kernel(layer, _greatest_of_channel(scale))])
             return output
-        new, output = copied(layer, inputs, use_bias=True)
-        kernel, bias = _folded_weights(layer, norm)
+        new, output = copy_layer(layer, inputs, use_bias=True)
+        kernel, bias = _fold_weights(layer, norm)
         new.set_weights([kernel, bias])
         return output
 
-    return rebuilt(model, build)
+    return rebuild(model, build)
 
 
 def _kernel_before(norm: Any, users: dict[int, list[Any]]) -> Any:
@@ -119,14 +119,14 @@ def _kernel_before(norm: Any, users: dict[int, list[Any]]) -> Any:
     raise TypeError(f"{norm.name} does not come alone behind a linear layer with a kernel, but behind {layer.name}")
 
 
-def _scaled(layer: Any, factor: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scale_kernel(layer: Any, factor: NDArray[np.float32]) -> NDArray[np.float32]:
     """The kernel with each of its outputs times a factor, (channels,)."""
     kernel = np.asarray(layer.get_weights()[0])
     # A depthwise kernel is (..., C, 1), any other (..., in, out).
     return kernel * (factor[:, None] if isinstance(layer, DEPTHWISE) else factor)
 
 
-def _folded_weights(layer: Any, norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _fold_weights(layer: Any, norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     weights = iter(norm.get_weights())
     channels = norm.input.shape[-1]
     gamma = next(weights) if norm.scale else np.ones(channels, np.float32)
@@ -134,10 +134,10 @@ def _folded_weights(layer: Any, norm: Any) -> tuple[NDArray[np.float32], NDArray
     mean, variance = next(weights), next(weights)
     scale = gamma / np.sqrt(variance + norm.epsilon)
     bias = layer.get_weights()[1] if layer.use_bias else 0.0
-    return _scaled(layer, scale), (bias - mean) * scale + beta
+    return _scale_kernel(layer, scale), (bias - mean) * scale + beta
 
 
-def _greatest(scale: NDArray[np.float32]) -> NDArray[np.float32]:
+def _greatest_of_channel(scale: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of each channel, (F, C) → (C,); 1 for a channel that is scaled to nothing."""
     most = np.abs(scale).max(axis=0)
     return np.where(most > 0, most, 1).astype(np.float32)
@@ -148,7 +148,7 @@ def _is_even_mean(pooling: Any) -> bool:
     return pooling.padding == "valid" and math.prod(pooling.pool_size) % 2 == 0
 
 
-def _mean(pooling: Any, inputs: Any) -> Any:
+def _build_mean(pooling: Any, inputs: Any) -> Any:
     mean = layers.DepthwiseConv2D(
         pooling.pool_size, strides=pooling.strides, use_bias=False, trainable=False, name=pooling.name
     )
@@ -157,10 +157,10 @@ def _mean(pooling: Any, inputs: Any) -> Any:
     return y
 
 
-def _affine(norm: SubSpectralNorm, inputs: Any) -> Any:
+def _build_affine(norm: SubSpectralNorm, inputs: Any) -> Any:
     _, frames, frequencies, channels = inputs.shape
     scale, offset = norm.affine(frequencies)  # (F, C) each
-    rest = scale / _greatest(scale)
+    rest = scale / _greatest_of_channel(scale)
     flat = layers.Reshape((frames, 1, frequencies * channels), name=f"{norm.name}_flat")(inputs)
     affine = layers.DepthwiseConv2D(1, name=norm.name)
     y = affine(flat)

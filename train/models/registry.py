@@ -14,7 +14,7 @@ from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
-from kwspot.train.models.batch_norm_folding import folded
+from kwspot.train.models.batch_norm_folding import fold_batch_norms
 from kwspot.train.models.bc_resnet import bc_resnet
 from kwspot.train.models.blocks import batch_norm_relu, dropout_layer, picture, softmax
 from kwspot.train.models.sub_spectral_norm import SubSpectralNorm
@@ -174,7 +174,7 @@ def export_form(model: Any, name: str, frames: int, labels: int, /, **options: A
     Recurrences are unrolled; of a model with sub-spectral normalisation all normalisation is folded.
     """
     if any(isinstance(layer, SubSpectralNorm) for layer in model.layers):
-        return folded(model)
+        return fold_batch_norms(model)
     fixed = build(name, frames, model.input_shape[-1], labels, unroll=True, **options)
     fixed.set_weights(model.get_weights())
     return fixed

@@ -24,7 +24,7 @@ import numpy as np
 
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, SYNTHESIS_RECIPE
 from kwspot.runtime.errors import DataFolderError
-from kwspot.train.data.negatives import vocabulary
+from kwspot.train.data.negatives import read_vocabulary
 from kwspot.train.speech.espeak import Synthesiser
 from kwspot.train.speech.phonemes import confusables
 from kwspot.train.speech.phrases import LONGEST_UTTERANCE_MS, clip_ms
@@ -73,7 +73,7 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
     synthesiser, settings = Synthesiser(), request.settings
     voices = voice_set(synthesiser, request.language, request.seed, settings.held_out_voices)
     accent = synthesiser.accents(request.language)[0]
-    words, data = vocabulary(), folder / "data"
+    words, data = read_vocabulary(), folder / "data"
     print("finding phrases that sound nearly alike", file=sys.stderr, flush=True)
     near = (
         confusables(request.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
