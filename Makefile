@@ -54,7 +54,7 @@ test: .venv/.ready .venv-tflite/.ready lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --durations 25
 
 test-runtime: .venv-runtime/.ready
-	.venv-runtime/bin/python -m pytest tests/runtime --numprocesses auto --maxprocesses 4 --dist loadfile
+	.venv-runtime/bin/python -m pytest tests/runtime -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 clean:
 	rm -rf .venv .venv-runtime .venv-tflite build .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hearing import EventNotes
 
 from kwspot.runtime.audio.capture import FAILED, FINISHED, OPENED, Recorder
@@ -174,6 +175,7 @@ def hear(world: World, bundle, watcher) -> list[dict]:
     return notes.events
 
 
+@pytest.mark.slow
 def test_an_hour_with_a_fault_every_minute(tiny_bundle):
     world = World()
     faults = Faults(world, minutes=60)

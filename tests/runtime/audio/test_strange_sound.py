@@ -396,6 +396,7 @@ def test_memory_does_not_grow_with_a_files_length(tmp_path, kind, subtype):
     assert further_mb < 25  # 46 MB are 2 minutes of float64 stereo at 48 kHz, halved
 
 
+@pytest.mark.slow
 def test_fuzzed_headers_give_sound_or_one_line(tmp_path):
     """2,500 files with bytes, sizes and lengths changed: sound or a KwspotError, in bounded memory and time."""
     rng = random.Random(17)

@@ -41,6 +41,7 @@ def _store(path: str, word: str, barrier: threading.Barrier, done: list[str]) ->
     done.append(word)
 
 
+@pytest.mark.slow
 def test_of_two_changes_at_once_none_is_lost_unseen(mine: Bundle) -> None:
     with multiprocessing.get_context("spawn").Manager() as manager:
         for _ in range(5):
