@@ -299,3 +299,27 @@ def test_no_line_of_a_native_library_comes_before_the_first_of_ours(tiny_bundle,
     )
     (line,) = done.stderr.decode().splitlines()
     assert line == "kwspot: listening to stdin for low, high (bundle tiny, engine litert)"
+
+
+def test_the_example_ends_on_ctrl_c_without_a_traceback(tiny_bundle, tmp_path):
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    example = Path(__file__).parents[3] / "examples/listen.py"
+    code = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background has it ignored
+        f"sys.argv = {['listen.py', str(tiny_bundle.path), str(pipe)]}\n"
+        f"runpy.run_path({str(example)!r}, run_name='__main__')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline, writer = time.monotonic() + 60, None
+    while writer is None:  # until it has opened the pipe to read
+        assert time.monotonic() < deadline
+        with contextlib.suppress(OSError):
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    os.close(writer)
+    assert process.returncode == 0
+    assert told == b""
