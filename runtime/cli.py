@@ -36,6 +36,7 @@ EXTRA_OF = {
     "tensorflow": "train",
     "keras": "train",
     "librosa": "train",
+    "tomli_w": "train",
     "matplotlib": "train",
     "soundfile": "files",
     "soxr": "files",

@@ -85,8 +85,9 @@ def train_stream(tone_folder: Path, run: Path) -> Path:
 
 def _train(model: Callable[[Any, int], Any], name: str, epochs: int, tone_folder: Path, run: Path) -> Path:
     """Write the run folder of a model, (features, labels) → scores, that was trained on the tones; return it."""
+    import tomli_w
+
     from kwspot.train.backend import keras
-    from kwspot.train.config.toml_text import to_toml
 
     spec = FeatureSpec(coefficients=12)
     labels = tuple(TONES_HZ)
@@ -115,5 +116,5 @@ def _train(model: Callable[[Any, int], Any], name: str, epochs: int, tone_folder
         "data": {"folder": str(tone_folder), "words": list(labels), "clip_ms": 1000},
         "versions": {"keras": keras.__version__},
     }
-    (run / "config.toml").write_text(to_toml(config))
+    (run / "config.toml").write_text(tomli_w.dumps(config))
     return run

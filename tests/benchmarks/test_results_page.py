@@ -101,11 +101,13 @@ def test_seeds_stand_with_their_mean_and_spread() -> None:
 
 
 def _seed_run(path: Path, seed: int, **training: float) -> Path:
-    from kwspot.train.config.toml_text import to_toml
+    import tomli_w
 
     path.mkdir(parents=True)
     data = {"folder": "words", "words": ["bed", "cat"], "unknown_share": 1.0}
-    (path / "config.toml").write_text(to_toml({"data": data, "training": {"epochs": 3, "seed": seed, **training}}))
+    (path / "config.toml").write_text(
+        tomli_w.dumps({"data": data, "training": {"epochs": 3, "seed": seed, **training}})
+    )
     (path / "model.keras").touch()
     (path / "metrics.json").write_text(json.dumps({"minutes": 1.5}))
     return path

@@ -61,7 +61,7 @@ MOST_FILES = 19
 HEAVY = {
     "ai_edge_litert", "audiomentations", "espeakng_loader", "flatbuffers", "jinja2", "keras", "librosa", "matplotlib",
     "onnx", "onnxruntime", "paho", "PIL", "scipy", "selenium", "sounddevice", "soundfile", "soxr", "tensorflow",
-    "tf2onnx", "tflite_runtime", "wyoming",
+    "tf2onnx", "tflite_runtime", "tomli_w", "wyoming",
 }  # fmt: skip
 # What a room may import at all, and of it what the runtime may import only where it is needed.
 MAY_USE = {
@@ -81,6 +81,7 @@ MAY_USE = {
         "librosa",
         "matplotlib",
         "scipy",
+        "tomli_w",
         "soundfile",
         "soxr",
         "ai_edge_litert",

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file
 from kwspot.runtime.run_folder import (
@@ -20,13 +22,12 @@ from kwspot.runtime.run_folder import (
     METRICS_FILE,
     is_run,
 )
-from kwspot.train.config.toml_text import to_toml
 
 
 def write_run_config(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``config.toml``, whole."""
     with whole_file(path / CONFIG_FILE) as file:
-        file.write_text(to_toml(values), encoding="utf-8")
+        file.write_text(tomli_w.dumps(values), encoding="utf-8")
 
 
 def write_metrics(path: Path, values: Mapping[str, Any]) -> None:

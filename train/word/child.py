@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from kwspot.runtime.audio.file_formats import is_sound
 from kwspot.runtime.audio.recordings import SYNTHESIS_RECIPE
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_file, whole_folder
-from kwspot.train.config.toml_text import to_toml
 from kwspot.train.word.folder import SoundsRequest, describe, write_sounds
 from kwspot.train.word.mining import mine
 from kwspot.train.word.plan import Plan
@@ -42,7 +43,7 @@ def configure(plan: Plan, work: Path, target: Path) -> None:
     for name, table in plan.tables.items():
         tables[name] = {**tables.get(name, {}), **table}
     with whole_file(target) as beside:
-        beside.write_text(to_toml({"base": "word", **tables}), encoding="utf-8")
+        beside.write_text(tomli_w.dumps({"base": "word", **tables}), encoding="utf-8")
 
 
 def mine_negatives(plan: Plan, work: Path, bundle: Path) -> None:
