@@ -11,17 +11,17 @@ CHANNEL_HELP = "of the microphone, from 1, or mean (default: one, or the mean)"
 
 
 def add_channel(parser: argparse.ArgumentParser) -> None:
-    """The option ``--channel``."""
+    """Add the option ``--channel``."""
     parser.add_argument("--channel", metavar="N", help=CHANNEL_HELP)
 
 
 def device_of(text: str | None) -> int | str | None:
-    """A device as the microphone takes it: a number, a part of a name, or None for the default."""
+    """Return a device as the microphone takes it: a number, a part of a name, or None for the default."""
     return int(text) if text and text.isdecimal() else text
 
 
 def channel_of(text: str | None) -> int | str | None:
-    """A channel as the microphone takes it: a number from 1, "mean", or None."""
+    """Return a channel as the microphone takes it: a number from 1, "mean", or None."""
     if text is None or text == "mean":
         return text
     if not text.isdecimal() or int(text) < 1:

@@ -88,7 +88,7 @@ class Clip:
 
 
 def default_part(folder: DataFolder) -> str:
-    """The part to score on when none is named: all of a ready-made test folder, else the test part."""
+    """Return the part to score on when none is named: all of a ready-made test folder, else the test part."""
     return "all" if {UNKNOWN, SILENCE} & set(folder.words) else "test"
 
 
@@ -150,7 +150,7 @@ class DataFolder:
         self.noise_files = tuple(files_below(noise)) if noise.is_dir() else ()
 
     def clips(self, part: str = "all", words: Sequence[str] | None = None) -> list[Clip]:
-        """The clips of a part ("train", "validation", "test" or "all") and of `words`, sorted by path.
+        """Return the clips of a part ("train", "validation", "test" or "all") and of `words`, sorted by path.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class DataFolder:
 
 
 def _meant_folder(word: str) -> str | None:
-    """The special folder that a name may stand for; of names with ``_`` in front every one stands for some."""
+    """Return the special folder that a name may stand for; of names with ``_`` in front every one stands for some."""
     if word in BACKGROUND_LABELS:
         return None
     letters = letters_of(word)

@@ -33,7 +33,10 @@ def sounds_below(folder: str | Path, what: str) -> list[Path]:
 
 
 def loudness(sound: NDArray[np.floating], rate_hz: int) -> float:
-    """The root mean square of the loudest tenth of a second: that of the word, however much silence is around it."""
+    """Return the root mean square of the loudest tenth of a second of sound, of any scale, (n,).
+
+    It is that of the word, however much silence is around it.
+    """
     size = rate_hz // 10
     if len(sound) <= size:
         return float(np.sqrt(np.square(sound, dtype=np.float64).mean())) if len(sound) else 0.0

@@ -52,7 +52,7 @@ def is_below_name(path: Path, root: Path, words: Sequence[str]) -> bool:
 
 
 def utterances_of(given: Sequence[str], words: Sequence[str], part: str | None) -> list[Utterance]:
-    """The recordings of `words` in folders, each given as ``DIR`` or ``WORD=DIR``, sorted by folder and path.
+    """Return the recordings of `words` in folders, each given as ``DIR`` or ``WORD=DIR``, sorted by folder and path.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def utterances_of(given: Sequence[str], words: Sequence[str], part: str | None) 
             if named not in words:
                 raise ConfigError(f"no word {named!r} to take {rest} for; the bundle hears {', '.join(words)}")
             utterances += _of_part(
-                Path(rest), part, [(path, named) for path in sounds_below(rest, f"takes of {named}")]
+                Path(rest), part, [(path, named) for path in sounds_below(rest, f"utterances of {named}")]
             )
         else:
             utterances += _utterances_below(Path(text), words, part)
@@ -100,7 +100,7 @@ def _of_part(root: Path, part: str | None, found: Sequence[tuple[Path, str]]) ->
     ]
     if not utterances:
         raise DataFolderError(
-            f"{root} has {len(found)} takes, but none in the part {chosen}; record some by other speakers, "
+            f"{root} has {len(found)} utterances, but none in the part {chosen}; record some by other speakers, "
             "or say --part all"
         )
     return utterances
@@ -116,7 +116,7 @@ def _chosen_part(root: Path, part: str | None) -> str:
 
 
 class _Parts:
-    """The part of a recording, None for one that does not tell."""
+    """Return the part of a recording; None for one that does not tell."""
 
     def __init__(self, root: Path) -> None:
         listed = any((root / name).is_file() for name in LISTS.values())
@@ -135,7 +135,7 @@ class _Parts:
 
 
 def negatives_in(folders: Sequence[str], words: Sequence[str], part: str | None) -> Negatives:
-    """Every sound below `folders` but those of `words`; of a data folder those of the part, without its noise.
+    """Return every sound below `folders` but those of `words`; of a data folder those of the part, without its noise.
 
     Raises
     ------
