@@ -236,7 +236,7 @@ def test_negatives_are_split_by_speaker(tmp_path: Path) -> None:
         sides.setdefault(negative_speaker(path), set()).add(is_for_calibration(path))
     assert all(len(side) == 1 for side in sides.values())
     assert {True, False} <= {next(iter(side)) for side in sides.values()}
-    with pytest.raises(DataFolderError, match="holds no recording without the phrase"):
+    with pytest.raises(DataFolderError, match="holds no recording without the phrase, but 1 of hey computer"):
         negative_sounds(tmp_path / "words" / "hey_computer", ["hey computer"])
 
 

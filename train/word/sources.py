@@ -110,17 +110,17 @@ def negative_sounds(folder: Path, phrases: Sequence[str]) -> tuple[list[Path], l
         raise DataFolderError(f"{folder} is no folder; expected one with recordings without the phrase: check the path")
     if unread := unread_note(files_below(folder, is_unread)):
         say(unread)
+    paths = sorted(path for path in folder.rglob("*") if is_sound(path) and path.is_file())
     found = [
         path
-        for path in sorted(folder.rglob("*"))
-        if is_sound(path)
-        and path.is_file()
-        and (not is_below_name(path, folder, phrases) or is_marked_wrong(path))
-        and not _marked(path, "right")
+        for path in paths
+        if (not is_below_name(path, folder, phrases) or is_marked_wrong(path)) and not _marked(path, "right")
     ]
     if not found:
+        own = f", but {len(paths)} of {', '.join(phrases)}" if paths else ""
         raise DataFolderError(
-            f"{folder} holds no recording without the phrase; expected running speech, words or noise: check the path"
+            f"{folder} holds no recording without the phrase{own}; expected running speech, other words or noise: name "
+            "another folder"
         )
     noise = [path for path in found if NOISE_FOLDER in path.relative_to(folder).parts[:-1]]
     return sorted(set(found) - set(noise)), noise
