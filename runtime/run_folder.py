@@ -23,7 +23,7 @@ Keys of ``config.toml``:
 - ``[model]``: ``name``, and its options
 - ``[data]``: ``folder`` (absolute), the keys of the configuration, ``noise`` (``"recorded"``, ``"made"`` or
   ``"none"``), and ``[data.counts.train]``, ``[data.counts.validation]``: label → examples of an epoch
-- ``[unknown]``, ``[augment]``, ``[training]``: as in ``docs/training.md``
+- ``[unknown]``, ``[augment]``, ``[training]``: as in ``kwspot.train.config.tables``
 - ``[start]``: ``from``, ``sha256`` of the weights it began with, if it did
 - ``[versions]``: package → version
 

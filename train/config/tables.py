@@ -198,7 +198,7 @@ class AugmentConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """The optimiser (AdamW) and its course.
+    """The optimiser (AdamW) and its schedule.
 
     The learning rate rises from 0 over `warm_up_epochs` and then, with
     ``schedule = "cosine"``, falls along half a cosine to 0 at the last epoch.

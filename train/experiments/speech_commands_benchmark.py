@@ -73,7 +73,7 @@ BENCHMARKS = {
 
 
 def with_protocol(config: Config, benchmark: Benchmark) -> Config:
-    """A configuration's model, features, augmentation and course, on the benchmark's classes and recordings alone."""
+    """Return a configuration whose classes and recordings are the benchmark's; the rest stays as it is."""
     data = dataclasses.replace(
         config.data,
         words=benchmark.words,
