@@ -89,6 +89,16 @@ class DeviceError(KwspotError):
     """A microphone that is missing or cannot be opened as asked."""
 
 
+def name_some(names: Iterable[str], most: int = 12) -> str:
+    """Return the first names of a message, and how many more there are.
+
+    >>> name_some(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def expected_one_of(typed: str, known: Iterable[str]) -> str:
     """Return the end of a message about a name that is not known: the one that was meant, or all there are.
 

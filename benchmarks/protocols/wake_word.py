@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
     from kwspot.benchmarks.stream.wake_mix import mix_stream
-    from kwspot.runtime.audio.sound_folder import sounds_below
+    from kwspot.runtime.audio.recordings import sounds_below
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
     from kwspot.runtime.results import result, table_stream, write_json

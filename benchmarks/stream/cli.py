@@ -113,7 +113,7 @@ def _score(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
     """Return the content of the result, and the utterances and negatives with their scores."""
     from kwspot.benchmarks.stream import measures
     from kwspot.benchmarks.stream.wake_mix import Noise
-    from kwspot.runtime.audio.sound_folder import sounds_below
+    from kwspot.runtime.audio.recordings import sounds_below
     from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
     from kwspot.runtime.detect.operating_points import outcome
     from kwspot.runtime.detect.replay import Scorer
@@ -155,8 +155,7 @@ def _score(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
 
 def _noise_of(args: argparse.Namespace, negatives: Sequence[Path]) -> tuple[str, list[Path]]:
     """What noise is mixed in, for people, and its files, evenly chosen."""
-    from kwspot.runtime.audio.recordings import NOISE_FOLDER
-    from kwspot.runtime.audio.sound_folder import sounds_below
+    from kwspot.runtime.audio.recordings import NOISE_FOLDER, sounds_below
 
     folders = [Path(folder) / NOISE_FOLDER for folder in (*args.positives, *args.negatives)]
     own = next((folder for folder in folders if folder.is_dir()), None)

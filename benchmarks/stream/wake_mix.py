@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.audio.sound_folder import loudness
-from kwspot.runtime.features.level import to_int16
+from kwspot.runtime.features.level import loudness, to_int16
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ class InputDevice:
     name: str
     host_api: str
     channels: int
-    default_rate_hz: int
     is_default: bool
     rates_hz: tuple[int, ...]
 
@@ -98,7 +97,6 @@ def _find_inputs() -> DeviceList:
             name=info["name"],
             host_api=apis[info["hostapi"]]["name"],
             channels=info["max_input_channels"],
-            default_rate_hz=round(info["default_samplerate"]),
             is_default=number == default,
             rates_hz=tuple(rate for rate in RATES_HZ if _opens(sounddevice, number, rate, info["max_input_channels"])),
         )

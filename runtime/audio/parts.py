@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.errors import DataFolderError, name_some
 
 PARTS = ("train", "validation", "test")
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
@@ -127,14 +127,14 @@ class Parts:
         of_few = [word for word in self._split_words if word in wanted and not self._is_plain(word)]
         if of_few:
             people = sorted({speaker_of(name) for word in of_few for name in self._names[word]})
-            what = "all recordings" if self._few else f"the recordings of {_some(of_few)}"
+            what = "all recordings" if self._few else f"the recordings of {name_some(of_few, 6)}"
             notes.append(
-                f"{what} are of {len(people)} speaker{'s' * (len(people) > 1)}, {_some(people)}: split by recording, "
-                f"so the figures will {_KNOWN_VOICES}; record more people"
+                f"{what} are of {len(people)} speaker{'s' * (len(people) > 1)}, {name_some(people, 6)}: "
+                f"split by recording, so the figures will {_KNOWN_VOICES}; record more people"
             )
         moved = [(word, who) for (word, who), part in self._moved.items() if word in wanted and part == "validation"]
         if moved:
-            of_words, held = (_some(sorted(set(names))) for names in zip(*moved, strict=True))
+            of_words, held = (name_some(sorted(set(names)), 6) for names in zip(*moved, strict=True))
             notes.append(f"few people say {of_words}: validated on {held} alone")
         if self.speakers_split_by_lists:
             (speaker, parts), *more = self.speakers_split_by_lists
@@ -265,7 +265,3 @@ def _percent(speaker: str) -> float:
 def _by_number(name: str) -> list[tuple[int, str]]:
     """A key that sorts ``ann_nohash_9`` before ``ann_nohash_10``."""
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"([0-9]+)", name)]
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

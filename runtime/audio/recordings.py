@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -27,8 +27,9 @@ from kwspot.runtime.audio.parts import (
     speaker_of,
 )
 from kwspot.runtime.audio.sound_file import fit_length, read_sound
-from kwspot.runtime.errors import ConfigError, DataFolderError
+from kwspot.runtime.errors import ConfigError, DataFolderError, name_some
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
+from kwspot.runtime.standard_streams import say
 
 __all__ = [
     "NOISE_FOLDER",
@@ -141,7 +142,7 @@ class DataFolder:
         if not self.words:
             if unread := unread_note(self._unread(self.word_folders)):
                 raise DataFolderError(f"{self.root}: {unread}")
-            seen = "no folder" if not self.word_folders else f"no sound file in {_some(self.word_folders)}"
+            seen = "no folder" if not self.word_folders else f"no sound file in {name_some(self.word_folders)}"
             raise DataFolderError(f"{self.root} holds {seen}; {_LAYOUT}: check the path")
         self.parts = Parts(
             self.root, {word: [compose(path.name) for path in paths] for word, paths in self._paths.items()}
@@ -164,7 +165,7 @@ class DataFolder:
         missing = [word for word in words or () if word not in self.words]
         if missing:
             raise DataFolderError(
-                f"{self.root} has no recordings of {_some(missing)}; expected some of {_some(self.words)}: "
+                f"{self.root} has no recordings of {name_some(missing)}; expected some of {name_some(self.words)}: "
                 "record them, or name other words"
             )
         if self.parts.clips_in_two_lists:
@@ -201,7 +202,7 @@ class DataFolder:
             for entry in os.scandir(self.root / folder)
             if entry.is_dir() and not entry.name.startswith(".") and files_below(Path(entry.path))
         ]
-        inside = (f"recordings in {_some(sorted(nested))} are not read; expected them in the folder of their word",)
+        inside = (f"recordings in {name_some(sorted(nested))} are not read; expected them in the folder of their word",)
         folders = [folder for folder in self.word_folders if words is None or compose(folder) in words]
         unread = unread_note(self._unread([*folders, NOISE_FOLDER]))
         return self.parts.notes(words) + (inside if nested else ()) + ((unread,) if unread else ())
@@ -232,11 +233,25 @@ def files_below(folder: Path, is_wanted: Callable[[str], bool] = is_sound) -> li
     return sorted(found)
 
 
+def sounds_below(folder: str | Path, what: str) -> list[Path]:
+    """Return the sound files below a folder at any depth, sorted; those that have to be converted first are named.
+
+    Raises
+    ------
+    DataFolderError
+        If there is none; `what` says what was expected there.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataFolderError(f"{root} is no folder; expected {what}: check the path")
+    found, unread = files_below(root), unread_note(files_below(root, is_unread))
+    if not found:
+        raise DataFolderError(unread or f"{root} holds no sound file; expected {what}: check the path")
+    if unread:
+        say(unread)
+    return found
+
+
 def _files_in(folder: Path, is_wanted: Callable[[str], bool] = is_sound) -> list[str]:
     """Return the names of the recordings directly in a folder, sorted."""
     return sorted(entry.name for entry in os.scandir(folder) if is_wanted(entry.name) and not entry.is_dir())
-
-
-def _some(names: Iterable[str], most: int = 12) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

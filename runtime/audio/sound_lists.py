@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, letters_of, part_of_speaker, speaker_of
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
-from kwspot.runtime.audio.sound_folder import sounds_below
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder, sounds_below
 from kwspot.runtime.errors import ConfigError, DataFolderError
 
 

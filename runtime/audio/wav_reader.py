@@ -21,23 +21,10 @@ SIZE_UNKNOWN = 0x7FFF_F000
 """ffmpeg, sox and arecord write this size, or a greater one, into a pipe, since they cannot go back to mend it."""
 
 _MOST_FORMAT_BYTES = 4096
-_CHUNKS = frozenset(
-    (
-        b"fmt ",
-        b"data",
-        b"fact",
-        b"LIST",
-        b"PEAK",
-        b"JUNK",
-        b"junk",
-        b"PAD ",
-        b"FLLR",
-        b"bext",
-        b"cue ",
-        b"smpl",
-        b"inst",
-    )
-) | frozenset((b"id3 ", b"ID3 ", b"iXML", b"axml", b"_PMX", b"cart", b"DISP", b"ds64"))
+_CHUNK_NAMES = (
+    b"fmt |data|fact|LIST|PEAK|JUNK|junk|PAD |FLLR|bext|cue |smpl|inst|id3 |ID3 |iXML|axml|_PMX|cart|DISP|ds64"
+)
+_CHUNKS = frozenset(_CHUNK_NAMES.split(b"|"))
 _STANDARD_GUID = bytes.fromhex("000000001000800000aa00389b71")
 
 

@@ -27,8 +27,7 @@ def main(argv: Sequence[str]) -> int:
     if args.hops < FEWEST_HOPS:
         raise ConfigError(f"--hops {args.hops}; expected {FEWEST_HOPS} or more")
     from kwspot.runtime.board.engine_trial import try_bundle
-    from kwspot.runtime.board.selftest import run_checks
-    from kwspot.runtime.board.selftest_speed import measure
+    from kwspot.runtime.board.selftest import measure, run_checks
     from kwspot.runtime.board.state import peak_rss_mb, temperature_c, throttling
     from kwspot.runtime.detect.spotter import KeywordSpotter
     from kwspot.runtime.model.bundle import load_bundle

@@ -101,3 +101,15 @@ def samples_at_full_scale(samples: NDArray[np.int16]) -> int:
     counter = ClippingCounter(1)
     counter.push(samples[:, None])
     return counter.samples
+
+
+def loudness(sound: NDArray[np.floating], rate_hz: int) -> float:
+    """Return the root mean square of the loudest tenth of a second of sound, of any scale, (n,).
+
+    It is that of the word, however much silence is around it.
+    """
+    size = rate_hz // 10
+    if len(sound) <= size:
+        return float(np.sqrt(np.square(sound, dtype=np.float64).mean())) if len(sound) else 0.0
+    energy = np.concatenate([[0.0], np.cumsum(np.square(sound, dtype=np.float64))])
+    return float(np.sqrt((energy[size:] - energy[:-size]).max() / size))

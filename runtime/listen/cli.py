@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
 
     args = read_arguments(argv)
     with StopRequest(reloads=args.config is not None) as stop:
-        from kwspot.runtime.listen.reload import listen_until_stopped
+        from kwspot.runtime.listen.session import listen_until_stopped
 
         return listen_until_stopped(args, lambda: read_arguments(argv), stop)
 

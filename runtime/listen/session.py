@@ -176,3 +176,32 @@ class _Announcement(Observer):
 
 def _is_file(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def listen_until_stopped(args: argparse.Namespace, read: Callable[[], argparse.Namespace], stop: StopRequest) -> int:
+    """Listen as `args` say, and after a SIGHUP as what is read then says; return the exit status.
+
+    Raises
+    ------
+    KwspotError
+        What is wrong with the settings at the start. Later it is said on standard
+        error, and listening goes on as before.
+    """
+    before: argparse.Namespace | None = None
+    while True:
+        session, status = Session(args, stop), DONE
+        try:
+            status = session.run()
+        except KwspotError as error:
+            if session.started or before is None:
+                raise
+            say(f"{error}; going on with the settings before")
+            args, before = before, None
+            continue
+        if not stop.take_reload():
+            return status
+        before = args
+        try:
+            args = read()
+        except KwspotError as error:
+            say(f"{error}; going on with the settings before")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +17,13 @@ from kwspot.runtime.errors import AudioFormatError
 from kwspot.runtime.wyoming.messages import BadMessage, read_message, send
 
 if TYPE_CHECKING:
-    from wyoming.event import Event, Eventable
+    from wyoming.event import Event
+
+    from kwspot.runtime.wyoming.server import WyomingServer
 
 RATES_HZ = range(4_000, 384_001)
 CHANNELS = range(1, 9)
 MOST_MS = 2**53
-
-
-class Totals(Protocol):
-    """What a client asks of its server, and reports to it."""
-
-    info: Eventable
-
-    def count(self, samples: int) -> None:
-        """Count sound that was heard."""
-
-    def heard(self, detection: WordDetection, client: str) -> None:
-        """Count a detection and tell the other programs."""
-
-    def unknown(self, names: Sequence[str], client: str) -> None:
-        """Say that a client asks for words that this bundle does not hold."""
 
 
 class Client:
@@ -44,13 +31,13 @@ class Client:
 
     def __init__(
         self,
-        totals: Totals,
+        server: WyomingServer,
         spotter: KeywordSpotter,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         name: str,
     ) -> None:
-        self._totals, self._spotter = totals, spotter
+        self._server, self._spotter = server, spotter
         self._reader, self._writer = reader, writer
         self._name = name
         self._rate_hz = spotter.bundle.manifest.features.sample_rate_hz
@@ -100,7 +87,7 @@ class Client:
             case "detect":
                 self._names = self._known(message.data.get("names"))
             case kind if Describe.is_type(kind):
-                await send(self._totals.info, self._writer)
+                await send(self._server.info, self._writer)
             case kind if Ping.is_type(kind):
                 await send(Pong(text=Ping.from_event(message).text), self._writer)
             case _:
@@ -114,7 +101,7 @@ class Client:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadMessage(f"detect {str(names)[:80]}: expected a list of words")
         if unknown := [name for name in names if name not in words]:
-            self._totals.unknown(unknown, self._name)
+            self._server.unknown(unknown, self._name)
         if len(unknown) == len(names):
             raise BadMessage(f"detect {str(names)[:80]}: expected some of {', '.join(words)}")
         return names
@@ -145,7 +132,7 @@ class Client:
     async def _push(self, samples: NDArray[np.int16]) -> None:
         for start in range(0, len(samples), BLOCK_SAMPLES):
             block = samples[start : start + BLOCK_SAMPLES]
-            self._totals.count(len(block))
+            self._server.count(len(block))
             await self._tell(self._spotter.push(block))
             await asyncio.sleep(0)  # the others' turn
 
@@ -156,7 +143,7 @@ class Client:
         wanted = [detection for detection in detections if self._names is None or detection.label in self._names]
         for detection in wanted:
             self._detected = True
-            self._totals.heard(detection, self._name)
+            self._server.heard(detection, self._name)
         for detection in wanted:
             at_ms = self._timestamp_ms + round(1000 * detection.at_s)
             await send(Detection(name=detection.label, timestamp=at_ms), self._writer)

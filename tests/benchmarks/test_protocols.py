@@ -18,7 +18,7 @@ from kwspot.benchmarks.stream.streaming_accuracy import Labelled, count
 from kwspot.benchmarks.stream.wake_mix import mix_stream
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder, read_sound
-from kwspot.runtime.audio.sound_folder import loudness
+from kwspot.runtime.features.level import loudness
 from kwspot.runtime.model.bundle import Bundle
 
 CLASSES = 12

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.audio.parts import compose
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder, fit_length, read_sound
-from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError
+from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError, name_some
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.names import check_labels
 from kwspot.runtime.progress import Reminder
@@ -93,13 +93,14 @@ def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
     missing = [word for word in words if word not in folder.words]
     if missing:
         raise DataFolderError(
-            f"{folder.root} has no recordings of {_some(missing)}; it has {_some(folder.words)}: name some of those"
+            f"{folder.root} has no recordings of {name_some(missing)}; it has "
+            f"{name_some(folder.words)}: name some of those"
         )
     _check_held_out(folder, config.unknown.held_out_words, words)
     labels = words + (UNKNOWN,) * (data.unknown_share > 0) + (SILENCE,) * (data.silence_share > 0)
     if len(labels) < 2:
         raise DataFolderError(
-            f"{folder.root}: {_some(words) or 'no word'} alone cannot be told from anything; expected two words or "
+            f"{folder.root}: {name_some(words) or 'no word'} alone cannot be told from anything; expected two words or "
             "more, or [data] unknown_share or silence_share above 0"
         )
     if SILENCE in labels and noise_kind(folder, config) == "made":
@@ -224,13 +225,13 @@ def _check_counts(folder: DataFolder, labels: Sequence[str], chosen: dict[str, l
         enough = [label for label in spoken if label not in few]
         advice = f"name others with --words, such as {','.join(enough[:12])}" if enough else "record more"
         raise DataFolderError(
-            f"{folder.root} has too few recordings in its training part: {_some(held)}; expected {SMALLEST_CLASS} or "
-            f"more of each: {advice}"
+            f"{folder.root} has too few recordings in its training part: {name_some(held)}; expected "
+            f"{SMALLEST_CLASS} or more of each: {advice}"
         )
     unseen = [label for label in spoken if not counts["validation"][label]]
     if unseen:
         raise DataFolderError(
-            f"{folder.root} has no clips to validate on of {_some(unseen)}; record more, or list clips in "
+            f"{folder.root} has no clips to validate on of {name_some(unseen)}; record more, or list clips in "
             "validation_list.txt, <word>/<file> a line"
         )
 
@@ -287,7 +288,3 @@ def _read(paths: Sequence[Path], root: Path, rate_hz: int) -> list[NDArray[np.in
             f"kwspot data check {root} lists them all: mend or remove them"
         )
     return recordings
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
-from kwspot.runtime.audio.sound_folder import sounds_below
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder, sounds_below
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.labels import SILENCE
 from kwspot.train.config.config import Config

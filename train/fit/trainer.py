@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import DataFolder
-from kwspot.runtime.errors import RunError
+from kwspot.runtime.errors import RunError, name_some
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, MODEL_FILE, PROTOCOL, read_run_config
@@ -227,9 +227,8 @@ def _check_same(run: Path, resolved: Mapping[str, Any]) -> None:
     changed = differences(there, here)
     if changed:
         raise RunError(
-            f"{run} was trained otherwise: {', '.join(changed[:4])}"
-            + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-            + "; resume with the options it was started with, or name another --run"
+            f"{run} was trained otherwise: {name_some(changed, 4)}; resume with the options it was started with, or "
+            "name another --run"
         )
 
 

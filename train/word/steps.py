@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kwspot.runtime.child import CommandFailed, kwspot
+from kwspot.runtime.errors import name_some
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, is_run
 from kwspot.train.config.config import load_preset
@@ -238,5 +239,5 @@ def _reason(step: Step, record: StepRecord | None) -> str:
         return ""
     changed = differences(record["inputs"], step.inputs)
     if changed:
-        return f", again with {', '.join(changed[:3])}" + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        return f", again with {name_some(changed, 3)}"
     return " again, since what it made is gone" if record["done"] else ", going on"

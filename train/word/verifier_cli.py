@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--passes {args.passes}; expected 1 or more")
     if not 0 < args.calls_per_hour < math.inf:
         raise ConfigError(f"--calls-per-hour {args.calls_per_hour:g}; expected a number above 0")
-    from kwspot.runtime.audio.sound_folder import sounds_below
+    from kwspot.runtime.audio.recordings import sounds_below
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable
     from kwspot.runtime.model.embedding import RATE_HZ

@@ -18,9 +18,8 @@ import pytest
 import soundfile
 
 from kwspot.runtime.audio.file_formats import conversion_of, format_of
-from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.recordings import DataFolder, sounds_below
 from kwspot.runtime.audio.sound_file import open_sound, read_sound
-from kwspot.runtime.audio.sound_folder import sounds_below
 from kwspot.runtime.audio.sources import raw_blocks, wav_blocks
 from kwspot.runtime.errors import AudioFormatError, DataFolderError, KwspotError, RecordingError
 from kwspot.runtime.features.level import ClippingCounter, to_int16

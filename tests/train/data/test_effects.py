@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.runtime.audio.sound_folder import sounds_below
+from kwspot.runtime.audio.recordings import sounds_below
 from kwspot.runtime.audio.wav_file import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train.config.tables import AugmentConfig, UnknownConfig
