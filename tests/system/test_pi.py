@@ -26,7 +26,7 @@ from kwspot.runtime.model.bundle import load_bundle
 TRIAL = TRIALS["bookworm-a53-litert"]
 COMMITTED = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.03
-REFRESH = "kwspot bench instructions commands --json tests/instructions.json"
+REFRESH = "kwspot bench instructions commands --json tests/system/instructions.json"
 NEEDED = {
     "qemu-aarch64": "qemu-user",
     "qemu-aarch64-static": "qemu-user-static",
