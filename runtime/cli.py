@@ -53,6 +53,7 @@ BIG_ROOMS = ("kwspot.train", "kwspot.export", "kwspot.benchmarks")
 """Rooms that 'kwspot deploy' leaves behind."""
 
 EXIT_DONE, EXIT_MISTAKE, EXIT_INTERRUPTED = 0, 2, 130
+_LONGEST_MESSAGE = 1_000
 
 
 def _usage() -> str:
@@ -63,6 +64,8 @@ def _usage() -> str:
 
 
 def _say(message: str) -> int:
+    if len(message) > _LONGEST_MESSAGE:  # a value of a file can be of any length
+        message = f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
     say(escape_unprintable(message))
     return EXIT_MISTAKE
 

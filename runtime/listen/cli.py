@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from kwspot.runtime.audio.options import DEVICE_HELP, add_channel, channel_of
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.listen.sinks import add_options
 
 DEFAULT_BUNDLE = "commands"
+SAMPLE = Path(__file__).parents[1] / "audio/sample.wav"
+"""A synthesised voice that says yes, left, right, stop: what `commands` answers before there is a microphone."""
 
 
 def parser_of_options() -> argparse.ArgumentParser:
@@ -30,6 +33,7 @@ def parser_of_options() -> argparse.ArgumentParser:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
+    source.add_argument("--sample", action="store_true", help="a sample sound: a voice says yes, left, right, stop")
     source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
     source.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
     source.add_argument("--wyoming", metavar="tcp://HOST:PORT", help="serve sound from Wyoming clients: Home Assistant")
@@ -64,6 +68,8 @@ def read_arguments(argv: Sequence[str]) -> argparse.Namespace:
     from kwspot.runtime.listen.config import arguments
 
     args = arguments(parser_of_options(), argv)
+    if args.sample:
+        args.wav = [str(SAMPLE)]
     if args.channel is not None and (args.wav or args.stdin or args.wyoming):
         raise ConfigError("--channel is of the microphone; expected neither --wav, --stdin nor --wyoming beside it")
     args.threshold = _thresholds(args.threshold)

@@ -71,3 +71,9 @@ def test_real_speakers_that_training_never_heard(name, recordings, tmp_path):
     assert 100 * stages["int8-litert"]["accuracy"] >= least
     assert stages["int8-litert"]["loss_points"] <= 0.5
     assert result["agreement"]["int8-litert~int8-onnx"] == 1.0
+
+
+def test_the_sample_sound_is_answered(capsys):
+    assert cli.main(["listen", "--sample"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["label"] for event in events if event["event"] == "detection"] == ["yes", "left", "right", "stop"]
