@@ -133,16 +133,25 @@ def points(false: dict[float, int], missed: dict[float, int]) -> list[Point]:
 )
 def test_what_is_chosen(hours: float, target: float, expected: Choice) -> None:
     seen = points({0.2: 9, 0.5: 2, 0.7: 0}, {0.2: 0, 0.7: 1, 0.8: 5})
-    assert choose(seen, hours, target, blind=False) == expected
+    assert choose(seen, hours, target, people=1_000) == expected
 
 
 def test_without_positives_none_is_low_and_none_is_dropped_that_fires_above() -> None:
     quiet = points({0.2: 0}, {0.2: 0})
-    assert choose(quiet, 10, 0.5, blind=True) == Choice(0.5, "bound")
+    assert choose(quiet, 10, 0.5, people=None) == Choice(0.5, "bound")
     # What is quiet only below a threshold that fires is not to be relied on.
     odd = points({0.2: 0, 0.6: 3, 0.7: 0}, {0.2: 0})
-    assert choose(odd, 10, 0.4, blind=True) == Choice(0.7, "bound")
-    assert choose(points({0.2: 9}, {0.2: 0}), 1, 0.5, blind=True) is None
+    assert choose(odd, 10, 0.4, people=None) == Choice(0.7, "bound")
+    assert choose(points({0.2: 9}, {0.2: 0}), 1, 0.5, people=None) is None
+
+
+def test_synthesised_utterances_hold_no_threshold_above_what_the_negatives_ask_for() -> None:
+    easy = points({0.2: 9, 0.5: 0}, {0.2: 0})  # nothing is missed at any threshold
+    assert choose(easy, 10, 0.5, people=50) == Choice(GRID[-1], "bound")
+    assert choose(easy, 10, 0.5, people=49) == choose(easy, 10, 0.5, people=0) == Choice(0.8, "bound")
+    loud = points({0.2: 9, 0.9: 0}, {0.2: 0})
+    assert choose(loud, 10, 0.5, people=0) == Choice(0.9, "bound")
+    assert choose(points({0.2: 0}, {0.2: 0, 0.6: 1}), 10, 0.5, people=0).threshold < 0.6
 
 
 def test_equal_error_is_where_the_rates_meet() -> None:
