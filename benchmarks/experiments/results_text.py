@@ -1,4 +1,4 @@
-"""The words and tables of ``docs/results.md``, from results alone."""
+"""Write the text and tables of ``docs/results.md`` from results alone."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from kwspot.runtime.intervals import wilson_interval
 
 Values = Mapping[str, Any]
-"""Of a JSON file."""
+"""The values of a JSON file."""
 
-_SEED_TEXT = """\
-The tutorial this kit grew from takes every third sample of a clip without a filter, computes 20 coefficients
-× 11 frames with librosa's defaults, trains on 60 % of the clips, chosen at random, and reports the best epoch on the
-other 40 %. `python -m kwspot.train.experiments.tutorial_protocol` does the same; with `--by-speaker` it chooses
-60 % of the speakers.
-Neither can be exported.
+_TUTORIAL_TEXT = """\
+The kit grew from a tutorial. Its protocol takes every third sample of a clip without a filter, computes 20
+coefficients × 11 frames with librosa's defaults, trains on 60 % of the clips, chosen at random, and reports the
+best epoch on the other 40 %. `python -m kwspot.train.experiments.tutorial_protocol` does the same; with
+`--by-speaker` it chooses 60 % of the speakers. These models cannot be exported.
 
-**Speakers on both sides.** The first two columns differ in the split alone. In a random split most people who speak a
-validation clip have spoken training clips too, so that a model may win by knowing the voice; a random choice of clips
-or speakers also moves each figure by itself, so a difference inside the intervals says nothing. Only the second column
-is about strangers, and the kit's own parts always keep speakers apart.
+**Speakers on both sides.** The first two columns differ in the split alone. In a random split, most people who
+speak a validation clip have also spoken training clips, so a model can win by knowing the voice. A random choice of
+clips or speakers also changes each figure by itself, so a difference inside the intervals says nothing. Only the
+second column is about strangers. The kit's own parts always keep speakers apart.
 
-**Decimation without a filter.** Every third sample of 16 kHz is sound at 5.3 kHz, and what is above 2.7 kHz, which is
-most of an "s" or a "t", folds back onto what is below. The last column is the preset as the kit trains it: all samples,
-more frames, features normalised, its own recipe, and its own parts, so other clips than in the second column. The step
-between the two is what all of this does together; how much of it is folding cannot be read from this table.
+**Decimation without a filter.** Every third sample of 16 kHz is sound at 5.3 kHz. What is above 2.7 kHz, which is
+most of an "s" or a "t", is then mixed with what is below (aliasing). The last column is the preset as the kit
+trains it: all samples, more frames, normalised features, its own recipe, and its own parts, so other clips than in
+the second column. The step between the two columns is what all of this does together. This table cannot tell how
+much of it is aliasing.
 """
 
 
@@ -72,11 +72,11 @@ def _presets_section(presets: Sequence[Values]) -> list[str]:
     return [
         "## The presets",
         "",
-        f"Trained on the train part of `{accuracy['data']}`, scored on its {accuracy['part']} part: "
-        f"{accuracy['clips']} clips ({', '.join(f'{label} {total}' for label, (_, total) in counts.items())}); "
-        "no speaker is in both.",
-        "The best epoch of each was chosen on "
-        + ("these same clips, so that every row is a little too good." if same else "the validation part."),
+        f"Each preset was trained on the train part of `{accuracy['data']}` and scored on its {accuracy['part']} part: "
+        f"{accuracy['clips']} clips ({', '.join(f'{label} {total}' for label, (_, total) in counts.items())}). "
+        "No speaker is in both.",
+        "The best epoch of each preset was chosen on "
+        + ("these same clips, so every row is a little too good." if same else "the validation part."),
         "",
         *_table(
             (
@@ -93,16 +93,16 @@ def _presets_section(presets: Sequence[Values]) -> list[str]:
             [_preset_row(preset) for preset in presets],
         ),
         "",
-        "Each row is `train/presets/<preset>.toml` as it is. MACs are multiply-accumulates of one inference. "
-        "The loss is that of int8 TFLite against float Keras in "
-        f"percentage points: one clip is {100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`; µs the "
-        f"median of {latency['runs'][0]['hops']} inferences in LiteRT, int8, one thread, quantisation of the frames "
-        f"included, on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
+        "Each row is `train/presets/<preset>.toml` unchanged. MACs are the multiply-accumulates of one inference. The "
+        "int8 loss is the accuracy of float Keras minus that of int8 TFLite, in percentage points; one clip is "
+        f"{100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`. µs is the median of "
+        f"{latency['runs'][0]['hops']} int8 inferences in LiteRT on one thread, with the quantisation of the frames, "
+        f"on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
     ]
 
 
 def _spread(values: Sequence[float], form: str) -> str:
-    """The mean, and the least and the most of several."""
+    """Format the mean and, of several values, the least and the greatest."""
     mean = format(statistics.mean(values), form)
     return mean if len(values) == 1 else f"{mean} ({format(min(values), form)} to {format(max(values), form)})"
 
@@ -131,8 +131,9 @@ def _seeds_section(seeds: Mapping[str, Sequence[Values]]) -> list[str]:
     return [
         "## The shipped configurations, seed by seed",
         "",
-        "Each on its own words and classes, on the validation part, which also chose the best epoch; other words count "
-        "as `_unknown_`. Accuracy in percent, the mean of the seeds and in brackets the worst and the best.",
+        "Each configuration is scored on its own words and classes of the validation part, which also chose the best "
+        "epoch. Other words count as `_unknown_`. Accuracy is in percent: the mean of the seeds, and in brackets the "
+        "worst and the best.",
         "",
         *_table(
             (
@@ -171,13 +172,14 @@ def _tutorial_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequenc
     ]
     head = ("preset", "tutorial: clips split at random", "tutorial-speakers: speakers split", "kwspot: as above")
     return [
-        "## The seed's own protocol",
+        "## The tutorial's own protocol",
         "",
         *_table(head, rows),
         "",
-        "Accuracy, 95 % interval: of the seed's protocol on its own 40 %, in the last column float Keras as above.",
+        "Accuracy with its 95 % interval: by the tutorial's protocol on its own 40 % of the clips, and in the last "
+        "column float Keras as above.",
         "",
-        _SEED_TEXT,
+        _TUTORIAL_TEXT,
     ]
 
 
@@ -194,7 +196,7 @@ def page(
         "# Results",
         "",
         f"Measured {first['date'][:10]} on {first['machine']['cpu']}, {first['machine']['cores']} cores, Python "
-        f"{first['machine']['python']}, {versions}. This page is written by one command:",
+        f"{first['machine']['python']}, {versions}. One command writes this page:",
         "",
         "```sh",
         shlex.join(command),

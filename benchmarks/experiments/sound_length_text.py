@@ -22,12 +22,14 @@ def page(rows: Sequence[Row], about: Mapping[str, Any], command: Sequence[str], 
     lines = [
         "# Convolutions or recurrence as sound grows longer",
         "",
-        f"The words {words} at any place in longer sound: {about['per_word']} training clips of each at most, the same "
-        f"for every length, and the {rows[0]['total']} clips of the validation part, which also chose the best of "
-        f"{about['epochs']} epochs. Around the word is nothing in {SILENT_SHARE:.0%} of the clips, and in the others "
-        f"a noise recording at {NOISE_DBFS[0]:.0f} to {NOISE_DBFS[1]:.0f} dBFS. Models and recipes are the presets' "
-        "own; features differ with them (20 MFCC, tc-cnn 40 log-mel bands), so read along a row's model, not only "
-        "across. One seed each: differences inside the intervals say nothing.",
+        "Does a convolution or a recurrent network lose more when the word may be anywhere in a longer sound? Each "
+        f"model learns the words {words} from at most {about['per_word']} training clips of each, the same clips for "
+        f"every length. It is scored on the {rows[0]['total']} clips of the validation part. These also chose the best "
+        f"of {about['epochs']} epochs, so every row is a little too good. In {SILENT_SHARE:.0%} of the clips there is "
+        f"nothing around the word; in the others there is a noise recording at {NOISE_DBFS[0]:.0f} to "
+        f"{NOISE_DBFS[1]:.0f} dBFS. Model, features and recipe are the preset's. The features differ (tc-cnn has 40 "
+        "log-mel bands, the others 20 MFCC), so compare the lengths of one model first. There is one seed of each: "
+        "differences inside the intervals say nothing.",
         "",
         f"![Accuracy, training time and cost per second by length]({picture.as_posix()})",
         "",
@@ -35,11 +37,13 @@ def page(rows: Sequence[Row], about: Mapping[str, Any], command: Sequence[str], 
         "|---|---:|---:|---:|---:|---:|---:|",
         *(_line(row) for row in rows),
         "",
-        "MACs and µs are those of one inference over the clip, divided by its seconds: the cost where sound is cut "
-        "into clips. A model that hears a stream is asked more often; then conv2 pays the whole inference each time, "
-        "while lstm, gru and tc-cnn can carry a state from step to step and pay only for the new frames. µs: "
-        f"the median of float TFLite in LiteRT, one thread, recurrences unrolled, on {here['cpu']}; without features. "
-        "conv2 ends in a layer that sees every place on its own, so its parameters grow with the length.",
+        "MACs and µs are those of one inference over the clip, divided by its seconds: this is the cost where sound is "
+        "cut into clips. In a stream there are more inferences. There conv2 computes everything each time, while lstm, "
+        "gru and tc-cnn can carry a state from step to step and compute only the new frames. µs is the median of "
+        f"float TFLite in LiteRT on one thread, recurrences unrolled, on {here['cpu']}, without the features. The last "
+        "layer of conv2 has weights for every place, so its parameters grow with the length.",
+        "",
+        "One command writes this page:",
         "",
         "```sh",
         shlex.join(command),

@@ -54,10 +54,12 @@ def kwspot(*words: str) -> str:
 
 
 def events_of(output: str) -> list[dict[str, Any]]:
-    """Return the detections and the stop of a listening, as they were written."""
+    """Return the detections and the stop of a listening, without the file's path and the time of day."""
     events: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
     return [
-        {key: value for key, value in event.items() if key != "source"} for event in events if event["event"] != "start"
+        {key: value for key, value in event.items() if key not in ("source", "time")}
+        for event in events
+        if event["event"] != "start"
     ]
 
 

@@ -99,6 +99,13 @@ def test_listening_costs_no_more_instructions_than_committed(work, archive, core
     assert 0.8 * now["total"] < steps < 1.1 * now["total"]
 
 
+def test_path_and_time_of_day_are_no_difference():
+    values = {"event": "detection", "label": "yes", "score": 0.9, "at_s": 0.5, "at_sample": 8000}
+    board = json.dumps({**values, "time": "2026-11-28T12:22:20.480Z", "source": "/a.wav"})
+    here = json.dumps({**values, "time": "2026-11-28T12:22:21.541Z", "source": "b.wav"})
+    assert events_of(board) == events_of(here) == [values]
+
+
 def test_a_board_that_differs_is_noticed():
     here = [{"event": "detection", "label": "yes", "score": 0.9, "at_sample": 1000}, {"event": "stop"}]
     late = [{**here[0], "at_sample": 1640, "score": 0.8}, here[1]]
