@@ -42,6 +42,11 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     return host, int(port)
 
 
+def join_host_port(host: str, port: int) -> str:
+    """Return ``HOST:PORT``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_open_to_network(host: str) -> bool:
     """Return whether a server at this host answers other machines than its own."""
     if _is_address(host):

@@ -159,12 +159,7 @@ def open_stream(request: dict[str, Any], link: socket.socket, finished: Callable
             if len(error.args) > 1 and error.args[1] in (_INVALID_CHANNELS, _INVALID_RATE):
                 continue
             raise DeviceError(_cannot_open(sounddevice, request, error)) from error
-        opened = {
-            "name": info["name"],
-            "host_api": host_api,
-            "rate_hz": rate_hz,
-            "channels": channels,
-        }
+        opened = {"name": info["name"], "host_api": host_api, "rate_hz": rate_hz, "channels": channels}
         return stream, OPENED + json.dumps(opened, allow_nan=False).encode()
     assert refused is not None
     raise DeviceError(_cannot_open(sounddevice, request, refused)) from refused

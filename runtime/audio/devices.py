@@ -128,8 +128,10 @@ def input_devices() -> DeviceList:
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        said = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1]
-        raise DeviceError(f"PortAudio failed to list the microphones ({said}); try: kwspot doctor") from None
+        from kwspot.runtime.child import last_words  # not above: the process that records imports this file
+
+        why = last_words(done.stderr, done.returncode)
+        raise DeviceError(f"PortAudio failed to list the microphones ({why}); try: kwspot doctor") from None
     if "error" in found:
         raise DeviceError(found["error"])
     inputs = tuple(InputDevice(**{**device, "rates_hz": tuple(device["rates_hz"])}) for device in found["inputs"])

@@ -148,17 +148,10 @@ class Microphone:
         block = np.frombuffer(packet, np.int16, offset=HEADER.size)
         self._heard_until_s = time_ns / 1e9
         for loss in self._lost_audio.take(frames_before, len(block), self._heard_until_s, overflows):
-            yield from self._gap(loss.frames, loss.cause)
+            yield from _gap(self._resampler, loss.frames, loss.cause)
         sound = self._resampler.push(block)
         if len(sound):
             yield sound
-
-    def _gap(self, lost_frames: int, cause: str) -> Iterator[NDArray[np.int16] | SourceEvent]:
-        tail, lost_samples = self._resampler.skip(lost_frames)
-        if len(tail):
-            yield tail
-        if lost_samples > 0:
-            yield Gap(lost_samples, cause)
 
     def _away(self, reason: str) -> Iterator[NDArray[np.int16] | SourceEvent]:
         """From the loss of the device to its first block, or to the stop."""
@@ -180,11 +173,7 @@ class Microphone:
             _, _, _, time_ns = HEADER.unpack_from(block)
             back_s = time_ns / 1e9 - (len(block) - HEADER.size) / 2 / self._device_rate_hz
             yield DeviceBack(self.name, round(back_s - heard_until_s, 3))
-        tail, lost_samples = resampler.skip(max(0, round((back_s - heard_until_s) * rate_hz)))
-        if len(tail):
-            yield tail
-        if lost_samples > 0:
-            yield Gap(lost_samples, "device lost")
+        yield from _gap(resampler, max(0, round((back_s - heard_until_s) * rate_hz)), "device lost")
         if block is not None:
             yield from self._block(block)
 
@@ -211,6 +200,14 @@ class Microphone:
         while not self._stopping and (left_s := until_s - self._captures.now_s()) > 0:
             self.alive()
             self._captures.sleep(min(left_s, _NOTICES_STOP_S))
+
+
+def _gap(resampler: StreamResampler, lost_frames: int, cause: str) -> Iterator[NDArray[np.int16] | Gap]:
+    tail, lost_samples = resampler.skip(lost_frames)
+    if len(tail):
+        yield tail
+    if lost_samples > 0:
+        yield Gap(lost_samples, cause)
 
 
 def _why_lost(packet: bytes | None) -> str:

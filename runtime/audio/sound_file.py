@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.audio.file_formats import UNREAD_FORMATS, conversion_of, format_of, missing_bytes_of
 from kwspot.runtime.audio.resample import StreamResampler
-from kwspot.runtime.audio.wav_reader import (
-    BYTE_ORDERS,
-    ByteSource,
-    PlainWav,
-    WavSound,
-    read_wav_header,
-)
+from kwspot.runtime.audio.wav_reader import BYTE_ORDERS, ByteSource, PlainWav, WavSound, read_wav_header
 from kwspot.runtime.errors import AudioFormatError, RecordingError
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 
@@ -145,18 +139,13 @@ class SoundFile:
         except AudioFormatError as error:
             raise AudioFormatError(f"{self._path}: {error}") from None
         fault = None
-        blocks = self.blocks()
-        while True:
-            try:
-                block = next(blocks)
-            except StopIteration:
-                break
-            except RecordingError as error:
-                fault = error
-                break
-            if self.channels > 1:
-                block = (block / INT16_FULL_SCALE if block.dtype == np.int16 else block).mean(axis=1, keepdims=True)
-            yield resampler.push(block[:, 0])
+        try:
+            for block in self.blocks():
+                if self.channels > 1:
+                    block = (block / INT16_FULL_SCALE if block.dtype == np.int16 else block).mean(axis=1, keepdims=True)
+                yield resampler.push(block[:, 0])
+        except RecordingError as error:
+            fault = error
         yield resampler.flush()
         if fault is not None:
             raise fault
@@ -308,11 +297,5 @@ def _by_libsndfile(
 
     promised = None if sound.frames >= _UNKNOWN_FRAMES else sound.frames
     return SoundFile(
-        path,
-        sound.samplerate,
-        sound.channels,
-        frames(),
-        promised_frames=promised,
-        missing_bytes=missing_bytes,
-        wav=wav,
+        path, sound.samplerate, sound.channels, frames(), promised_frames=promised, missing_bytes=missing_bytes, wav=wav
     )

@@ -63,7 +63,7 @@ def engines() -> Iterator[Finding]:
     Each runs in a process of its own: a library for another processor ends its
     process, and not this one.
     """
-    from kwspot.runtime.child import kwspot_command
+    from kwspot.runtime.child import kwspot_command, last_words
     from kwspot.runtime.model.bundle import shipped_bundles
     from kwspot.runtime.model.engines import installed_engines, reinstall
 
@@ -77,9 +77,8 @@ def engines() -> Iterator[Finding]:
         except subprocess.TimeoutExpired:
             yield Finding(f"engine {name}", "does not answer", reinstall(name))
             continue
-        said = (done.stderr if done.returncode == 2 else done.stdout).strip().splitlines() or ["says nothing"]
-        # What the engine says of itself names the remedy already.
-        seen = said[-1].removeprefix("kwspot: ").removesuffix(f": {reinstall(name)}")
+        said = last_words(done.stderr if done.returncode == 2 else done.stdout, done.returncode)
+        seen = said.removesuffix(f": {reinstall(name)}")  # what the engine says of itself may name the remedy
         if done.returncode < 0:
             seen = f"ended by signal {-done.returncode}"
         yield Finding(f"engine {name}", seen, None if done.returncode == 0 else reinstall(name))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from kwspot.runtime.child import last_words
 from kwspot.runtime.errors import EngineError, KwspotError
 
 TIMEOUT_S = 120
@@ -33,13 +34,12 @@ def try_bundle(bundle: str | os.PathLike[str], engine: str | None = None) -> str
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, errors="replace")
     except subprocess.TimeoutExpired:
         raise EngineError(f"{named} does not answer in {TIMEOUT_S} s on {bundle}") from None
-    last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     if done.returncode < 0:
         what = signal.strsignal(-done.returncode) or "unknown"
         raise EngineError(f"{named} died with signal {-done.returncode} ({what.lower()}) on {bundle}: do not run it")
     if done.returncode not in (0, 1):
-        raise EngineError(last)
-    return last if done.returncode else None
+        raise EngineError(last_words(done.stderr, done.returncode))
+    return last_words(done.stderr, done.returncode) if done.returncode else None
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kwspot.runtime.errors import ConfigError
+from kwspot.runtime.standard_streams import say
 
 NAME = "kwspot.service"
 BOOTED = Path("/run/systemd/system")
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     path.unlink()
     if BOOTED.exists():
         _done("daemon-reload", system=args.system)
-    print(f"kwspot: {path} is gone", file=sys.stderr)
+    say(f"{path} is gone")
     return 0
 
 
@@ -94,19 +95,17 @@ def _install(config: Path, path: Path, *, system: bool, only_print: bool) -> int
                 )
     with whole_file(path) as beside:
         beside.write_text(text)
-    print(f"kwspot: {path} is written", file=sys.stderr)
+    say(f"{path} is written")
     scope = "" if system else "--user "
     if not BOOTED.exists():
-        print(
-            f"kwspot: systemd does not run here; where it does: systemctl {scope}enable --now {NAME}", file=sys.stderr
-        )
+        say(f"systemd does not run here; where it does: systemctl {scope}enable --now {NAME}")
         return 0
     _done("daemon-reload", system=system)
     _done("enable", NAME, system=system)
     _done("restart", NAME, system=system)
-    print(f"kwspot: it listens, also after a restart; its events: journalctl {scope}-fu {NAME}", file=sys.stderr)
+    say(f"it listens, also after a restart; its events: journalctl {scope}-fu {NAME}")
     if not system:
-        print("kwspot: to let it run while nobody is logged in: loginctl enable-linger", file=sys.stderr)
+        say("to let it run while nobody is logged in: loginctl enable-linger")
     return 0
 
 

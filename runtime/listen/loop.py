@@ -46,15 +46,7 @@ def listen(
         return {"at_s": events.seconds(spotter.samples_seen), "at_sample": spotter.samples_seen}
 
     try:
-        manifest = spotter.bundle.manifest
-        events.write(
-            "start",
-            source=source,
-            bundle=spotter.bundle.name,
-            engine=spotter.engine_name,
-            words=list(manifest.words),
-            sample_rate_hz=manifest.features.sample_rate_hz,
-        )
+        events.start(source, spotter)
         for item in blocks:
             if isinstance(item, DeviceLost):
                 events.write("device_lost", reason=item.reason, **place())
@@ -77,12 +69,4 @@ def listen(
         events.write("error", source=source, message=str(error))
         raise
     finally:
-        events.write(
-            "stop",
-            source=source,
-            samples=spotter.samples_seen,
-            at_s=events.seconds(spotter.samples_seen),
-            detections=detected,
-            lost_samples=lost_samples,
-            **events.losses(),
-        )
+        events.stop(source, spotter.samples_seen, detected, lost_samples=lost_samples)

@@ -19,10 +19,7 @@ SINKS: dict[str, tuple[str, dict[str, Any]]] = {
     "meter": ("meter", {"action": "store_true", "help": "draw level, scores and losses on the terminal (stderr)"}),
     "save-events": ("saved_events", {"metavar": "DIR", "help": "keep the sound around the newest 1000 detections"}),
     "mqtt": ("mqtt", {"metavar": "URL", "help": "a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]"}),
-    "web": (
-        "web_sink",
-        {"metavar": "HOST:PORT", "help": "a live page to watch, mark and steer: 127.0.0.1:8765"},
-    ),
+    "web": ("web_sink", {"metavar": "HOST:PORT", "help": "a live page to watch, mark and steer: 127.0.0.1:8765"}),
     "exec": (
         "exec",
         {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ConfigError, EngineError
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.runtime.model.manifest import ModelFile, TensorInfo
+from kwspot.runtime.standard_streams import say
 
 Tensor = NDArray[Any]
 
@@ -140,7 +140,7 @@ def _first_usable(installed: tuple[str, ...]) -> str:
             faults.append(str(error))
         else:
             for fault in faults:
-                print(f"kwspot: {fault}; {name} runs instead", file=sys.stderr)
+                say(f"{fault}; {name} runs instead")
             return name
     raise EngineError(faults[0] if faults else "no inference engine is installed: pip install 'kwspot[litert]'")
 

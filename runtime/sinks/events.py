@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from kwspot.runtime.detect.decision import Detection
+from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.sinks.observer import Heard, Observer
 
 
@@ -35,6 +36,25 @@ class EventWriter:
         for observer in self._observers:
             observer.put(content)
 
+    def start(self, source: str, spotter: KeywordSpotter) -> None:
+        """Say that a stream begins, and what is heard in it with what."""
+        manifest = spotter.bundle.manifest
+        self.write(
+            "start",
+            source=source,
+            bundle=spotter.bundle.name,
+            engine=spotter.engine_name,
+            words=list(manifest.words),
+            sample_rate_hz=manifest.features.sample_rate_hz,
+        )
+
+    def stop(self, source: str, samples: int, detections: int, **counts: int) -> None:
+        """Say that a stream has ended, and its totals, `counts` of its kind and dropped events among them."""
+        dropped = {observer.name: observer.dropped for observer in self._observers if observer.dropped}
+        losses = {"dropped_events": dropped} if dropped else {}
+        at_s = self.seconds(samples)
+        self.write("stop", source=source, samples=samples, at_s=at_s, detections=detections, **counts, **losses)
+
     def show(self, heard: Heard) -> None:
         """Show a block to those observers that watch the sound."""
         for observer in self._watchers:
@@ -44,11 +64,6 @@ class EventWriter:
         """Tell every observer that listening is in order."""
         for observer in self._observers:
             observer.alive()
-
-    def losses(self) -> dict[str, dict[str, int]]:
-        """Return ``dropped_events`` for the totals, if any observer has dropped some."""
-        dropped = {observer.name: observer.dropped for observer in self._observers if observer.dropped}
-        return {"dropped_events": dropped} if dropped else {}
 
     def detection(self, detection: Detection, **where: str) -> None:
         """Send a detection; `where` names the stream if there are several at once."""

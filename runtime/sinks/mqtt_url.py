@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import unquote
 
-from kwspot.runtime.address import split_host_port
+from kwspot.runtime.address import join_host_port, split_host_port
 from kwspot.runtime.errors import ConfigError
 
 FORM = "mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC][?version=5&discovery=PREFIX&ca=FILE&cert=FILE&key=FILE]"
@@ -54,8 +54,7 @@ class MqttAddress:
     key: str | None = None
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}/{self.topic}"
+        return f"{'mqtts' if self.tls else 'mqtt'}://{join_host_port(self.host, self.port)}/{self.topic}"
 
 
 def mqtt_address(url: str) -> MqttAddress:

@@ -26,7 +26,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import unquote
 
-from kwspot.runtime.address import split_host_port
+from kwspot.runtime.address import join_host_port, split_host_port
 from kwspot.runtime.errors import ConfigError, KwspotError
 from kwspot.runtime.model.manifest_check import parse_json
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
@@ -92,7 +92,7 @@ class WebServer(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Return the address of the page."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+        return f"http://{join_host_port(self.host, self.port)}/"
 
     def close(self) -> None:
         """Serve no more."""

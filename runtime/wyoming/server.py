@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 
-from kwspot.runtime.address import is_open_to_network, split_host_port
+from kwspot.runtime.address import is_open_to_network, join_host_port, split_host_port
 from kwspot.runtime.detect.decision import Detection as WordDetection
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
@@ -78,7 +78,6 @@ class WyomingServer:
         self._alive = alive
         self._idle = [new_spotter()]  # made now, so that what is wrong with the bundle is told at once
         self.bundle = self._idle[0].bundle
-        self.manifest = self.bundle.manifest
         self.info = info_message(self.bundle)  # now, so that a missing package is told at once, too
         self._clients: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
         self._served = 0
@@ -108,17 +107,10 @@ class WyomingServer:
                 "machine and a port that is free"
             ) from None
         port = server.sockets[0].getsockname()[1]
-        source = f"wyoming tcp://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
+        source = f"wyoming tcp://{join_host_port(self._host, port)}"
         if is_open_to_network(self._host):
             self._say("it is open to the network: whoever reaches it may send sound and get detections")
-        self._events.write(
-            "start",
-            source=source,
-            bundle=self.bundle.name,
-            engine=self._idle[0].engine_name,
-            words=list(self.manifest.words),
-            sample_rate_hz=self.manifest.features.sample_rate_hz,
-        )
+        self._events.start(source, self._idle[0])
         try:
             while not (self._stopping or self._stop.is_set()):
                 self._alive()
@@ -128,15 +120,7 @@ class WyomingServer:
         finally:
             await self._part(server)
             self._loop = None
-            self._events.write(
-                "stop",
-                source=source,
-                samples=self.samples,
-                at_s=self._events.seconds(self.samples),
-                detections=self.detections,
-                refused=self.refused,
-                **self._events.losses(),
-            )
+            self._events.stop(source, self.samples, self.detections, refused=self.refused)
 
     async def _part(self, server: asyncio.Server) -> None:
         """Take no more clients, and let go those that there are, however they behave."""
