@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import fit_length, read_sound
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.manifest import Manifest
 

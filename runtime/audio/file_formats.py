@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from kwspot.runtime.audio.wav_reader import SIZE_UNKNOWN, ByteSource
+from kwspot.runtime.audio.wav import SIZE_UNKNOWN, ByteSource
 
 SOUND_EXTENSIONS = frozenset(
     (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".voc")

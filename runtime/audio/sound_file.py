@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.audio.file_formats import UNREAD_FORMATS, conversion_of, format_of, missing_bytes_of
 from kwspot.runtime.audio.resample import StreamResampler
-from kwspot.runtime.audio.wav_reader import BYTE_ORDERS, ByteSource, PlainWav, WavSound, read_wav_header
+from kwspot.runtime.audio.wav import BYTE_ORDERS, ByteSource, PlainWav, WavSound, read_wav_header
 from kwspot.runtime.errors import AudioFormatError, RecordingError
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
 

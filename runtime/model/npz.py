@@ -66,17 +66,9 @@ def read_npz(content: bytes, expected: Mapping[str, ArraySpec], named: str) -> d
                 member.filename.removesuffix(".npy"): _read_array(archive, member, expected, named)
                 for member in members
             }
-    # Not all that is wrong with a zip file is a BadZipFile: encryption is a RuntimeError, a torn end an EOFError.
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        TypeError,
-        NotImplementedError,
-        EOFError,
-        RuntimeError,
-        OSError,
-    ):
+    # Not all that is wrong with a zip file is a BadZipFile: encryption is a RuntimeError, as is a method of compression
+    # that Python does not know, and a torn end an EOFError.
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, RuntimeError, OSError):
         raise BundleDamagedError(f"{named} is no .npz, or is torn; export or copy the bundle again") from None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.files import whole_file
 

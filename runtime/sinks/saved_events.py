@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.detect.decision import Detection
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle

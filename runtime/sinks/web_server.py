@@ -23,14 +23,16 @@ import threading
 import time
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from kwspot.runtime.address import join_host_port, split_host_port
 from kwspot.runtime.errors import ConfigError, KwspotError
 from kwspot.runtime.model.manifest_check import parse_json
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
-from kwspot.runtime.sinks.web_feed import WebFeed
+
+if TYPE_CHECKING:
+    from kwspot.runtime.sinks.web_sink import WebFeed
 
 CONNECTIONS = 24
 REQUEST_BYTES = 16 * 1024

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, SYNTHESIS_RECIPE
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_folder
 from kwspot.train.data.negatives import read_vocabulary

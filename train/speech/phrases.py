@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.parts import compose
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.names import check_word

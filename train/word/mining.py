@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime import load_bundle
 from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.detect.replay import Replay, Scorer
 from kwspot.train.word.sources import negative_speaker
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ
 from kwspot.train.speech.voices import VoiceSet, at_drawn_level
 

@@ -51,7 +51,7 @@ def test_what_differs_is_told_and_what_hangs_ends(child, monkeypatch) -> None:
     child("echo 'scores of mine: 9 steps' >&2; exit 1")
     assert try_bundle("mine.kws") == "scores of mine: 9 steps"
     child("exit 3")
-    with pytest.raises(EngineError, match="it said nothing"):
+    with pytest.raises(EngineError, match="it ended with status 3 and said nothing"):
         try_bundle("mine.kws")
     child("exec sleep 20")
     monkeypatch.setattr(engine_trial, "TIMEOUT_S", 0.2)

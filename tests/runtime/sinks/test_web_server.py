@@ -21,8 +21,8 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.level import power_db
 from kwspot.runtime.sinks import web_feed, web_server
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
-from kwspot.runtime.sinks.web_feed import WebFeed
 from kwspot.runtime.sinks.web_server import WebServer, web_address
+from kwspot.runtime.sinks.web_sink import WebFeed
 
 RATE_HZ = 16_000
 BLOCK = 1280

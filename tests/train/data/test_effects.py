@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kwspot.runtime.audio.recordings import sounds_below
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.train.config.tables import AugmentConfig, UnknownConfig
 from kwspot.train.data import augment as effects

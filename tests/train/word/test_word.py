@@ -22,7 +22,7 @@ from tones import RATE_HZ, tone_clip
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder
-from kwspot.runtime.audio.wav_file import write_wav
+from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
 from kwspot.train.experiments import words_folder

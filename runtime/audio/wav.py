@@ -1,13 +1,16 @@
-"""WAV files, read forwards once, so that a pipe can be read, and forgiving, as players are."""
+"""WAV files: read forwards once, so that a pipe can be read, and forgiving, as players are; written by the standard
+library, which says of a full disk what libsndfile has an error of its own for."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import struct
+import wave
 from collections.abc import Iterator
 from io import FileIO
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -255,3 +258,10 @@ class PlainWav(io.RawIOBase):
         buffer[: len(content)] = content
         self._at += len(content)
         return len(content)
+
+
+def write_wav(target: str | os.PathLike[str] | IO[bytes], samples: NDArray[np.int16], rate_hz: int) -> None:
+    """Write mono sound, int16 (n,), as 16-bit PCM WAV."""
+    with wave.open(os.fspath(target) if isinstance(target, str | os.PathLike) else target, "wb") as file:
+        file.setparams((1, 2, rate_hz, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2", copy=False).tobytes())
