@@ -51,6 +51,7 @@ from typing import Any
 from kwspot.runtime.errors import ConfigError, KwspotError, RunError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec
+from kwspot.runtime.model.manifest_check import read_as
 from kwspot.runtime.toml_file import read_toml
 
 CONFIG_FILE = "config.toml"
@@ -95,14 +96,14 @@ class Run:
         """The features that the model takes."""
         self._demand_protocol()
         with self._reading(CONFIG_FILE):
-            return FeatureSpec.from_dict(self.config["features"])
+            return read_as(FeatureSpec, self.config["features"], "features")
 
     @cached_property
     def normalisation(self) -> Normalisation:
         """What the features go through before the model."""
         self._demand_protocol()
         with self._reading(CONFIG_FILE):
-            return Normalisation.from_dict(self.config["normalisation"])
+            return read_as(Normalisation, self.config["normalisation"], "normalisation")
 
     @cached_property
     def window_frames(self) -> int:

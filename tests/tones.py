@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import wave
 from collections.abc import Callable
@@ -110,7 +111,7 @@ def _train(model: Callable[[Any, int], Any], name: str, epochs: int, tone_folder
         "preset": "tiny",
         "labels": list(labels),
         "calibration": [clip.path.relative_to(tone_folder).as_posix() for clip in clips[::2]],
-        "features": spec.to_dict(),
+        "features": dataclasses.asdict(spec),
         "normalisation": normalisation.to_dict(),
         "model": {"name": name},
         "data": {"folder": str(tone_folder), "words": list(labels), "clip_ms": 1000},

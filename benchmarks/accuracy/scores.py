@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage
     """
     trained = read_run(run)
     for what, here, there in (
-        ("features", trained.features.to_dict(), bundle.manifest.features.to_dict()),
+        ("features", asdict(trained.features), asdict(bundle.manifest.features)),
         ("labels", list(trained.labels), list(bundle.manifest.labels)),
     ):
         if here != there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,8 +41,8 @@ def bundle_summary(bundle: Bundle) -> dict[str, Any]:
         "macs": manifest.macs,
         "window_frames": manifest.window_frames,
         "inference_hop_ms": 1000 * manifest.inference_hop_samples / manifest.features.sample_rate_hz,
-        "features": manifest.features.to_dict(),
-        "decision": manifest.decision.to_dict(),
+        "features": dataclasses.asdict(manifest.features),
+        "decision": dataclasses.asdict(manifest.decision),
         "thresholds": evidence_line(manifest.calibration),
         "sizes": {form: (bundle.path / model.file).stat().st_size for form, model in manifest.models.items()},
         "calibration_clips": len(manifest.recipe.get("calibration", ())),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,10 +64,3 @@ class Normalisation:
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain values, for TOML and JSON."""
         return {"mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Sequence[float]]) -> Normalisation:
-        """Read plain values with the keys ``mean`` and ``std``."""
-        if set(values) != {"mean", "std"}:
-            raise ConfigError(f"normalisation has the keys {', '.join(sorted(values))}; expected mean and std")
-        return cls(tuple(float(v) for v in values["mean"]), tuple(float(v) for v in values["std"]))

@@ -7,8 +7,6 @@ length in the kit is derived from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 
@@ -101,16 +99,3 @@ class FeatureSpec:
     def samples_in(self, frames: int) -> int:
         """Return the samples that so many windows cover."""
         return (frames - 1) * self.hop_samples + self.window_samples if frames > 0 else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for TOML and JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
-        """Read plain values; an unknown key is a :class:`ConfigError`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ConfigError(f"unknown feature key {key!r}; expected some of {', '.join(sorted(known))}")
-        return cls(**values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.labels import BACKGROUND_LABELS
@@ -53,7 +52,3 @@ class DecisionSettings:
     def threshold_of(self, label: str) -> float:
         """Return the threshold of a label; :data:`NEVER` for a background label."""
         return NEVER if label in BACKGROUND_LABELS else self.thresholds.get(label, self.default_threshold)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return {**dataclasses.asdict(self), "thresholds": dict(self.thresholds)}

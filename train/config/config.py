@@ -54,7 +54,7 @@ class Config:
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """As plain values, the tables of the TOML file."""
         return {
-            "features": self.features.to_dict(),
+            "features": plain(self.features),
             "model": {"name": self.model.name, **self.model.options},
             "data": plain(self.data),
             "unknown": plain(self.unknown),

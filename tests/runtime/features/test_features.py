@@ -12,6 +12,7 @@ from kwspot.runtime.features.mfcc import StreamingMfcc, mfcc
 from kwspot.runtime.features.spec import FeatureSpec
 from kwspot.runtime.model.bundle import load_bundle, shipped_bundles
 from kwspot.runtime.model.golden import GoldenVectors, synthetic_sound
+from kwspot.runtime.model.manifest_check import read_as
 
 SPECS = [
     FeatureSpec(),
@@ -121,7 +122,7 @@ def test_other_types_of_sound_are_refused(sound):
 )
 def test_a_bad_spec_is_named(values, names):
     with pytest.raises(ConfigError, match=names):
-        FeatureSpec.from_dict(values)
+        read_as(FeatureSpec, values, "features")
 
 
 @given(samples=st.integers(0, 100_000))
