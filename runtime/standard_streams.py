@@ -11,8 +11,8 @@ import select
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -27,20 +27,13 @@ _HARMLESS = re.compile(
 _lock = threading.RLock()
 
 
-class Picture(Protocol):
-    """Something that stands on the terminal, redrawn in its place."""
-
-    def print_above(self, text: str) -> None:
-        """Print whole lines above the picture."""
+_print_above: Callable[[str], None] | None = None
 
 
-_picture: Picture | None = None
-
-
-def show_picture(picture: Picture | None) -> None:
-    """Let lines for people make room for a picture from now on, or for none."""
-    global _picture
-    _picture = picture
+def show_picture(print_above: Callable[[str], None] | None) -> None:
+    """Let lines for people be printed above a picture on the terminal from now on; None: there is none."""
+    global _print_above
+    _print_above = print_above
 
 
 def escape_unprintable(text: str) -> str:
@@ -56,8 +49,8 @@ def say(text: str) -> None:
     """Print ``kwspot: text`` on standard error; where nobody takes it within a second, it is lost."""
     line = f"kwspot: {text}\n"
     with _lock:
-        if _picture is not None:
-            _picture.print_above(line)
+        if _print_above is not None:
+            _print_above(line)
         elif _is_taken():
             sys.stderr.write(line)
             sys.stderr.flush()

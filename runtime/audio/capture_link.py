@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Protocol
 
 from kwspot.runtime.audio.devices import need_sounddevice
 from kwspot.runtime.errors import DeviceError
@@ -19,32 +18,6 @@ some 90 blocks of 80 ms at 16 kHz (7 s) and 45 at 48 kHz fit. Unprivileged proce
 
 _LARGEST_PACKET = 65_536
 _REAPED_WITHIN_S = 0.2
-
-
-class CaptureLink(Protocol):
-    """An open way to a microphone."""
-
-    def receive(self, timeout_s: float) -> bytes | None:
-        """The next packet; None if none came in time; empty if none will ever come."""
-
-    def close(self) -> None:
-        """Let the microphone go. Never waits for the device."""
-
-    def cpu_s(self) -> float:
-        """CPU seconds that the microphone has cost so far."""
-
-
-class Captures(Protocol):
-    """Where links come from, with the clock that they live by."""
-
-    def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureLink:
-        """Start recording; what comes of it is told by the first packet."""
-
-    def now_s(self) -> float:
-        """Monotonic, the clock of the packets."""
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
 
 
 class CaptureProcess:
@@ -82,6 +55,7 @@ class CaptureProcess:
             raise
 
     def receive(self, timeout_s: float) -> bytes | None:
+        """Return the next packet; None if none came in time; empty if none will ever come."""
         self._socket.settimeout(timeout_s)
         try:
             return self._socket.recv(_LARGEST_PACKET)
@@ -91,6 +65,7 @@ class CaptureProcess:
             return b""
 
     def close(self) -> None:
+        """Let the microphone go. Never waits for the device."""
         self._process.kill()
         self._socket.close()
         try:
@@ -100,6 +75,7 @@ class CaptureProcess:
             return
 
     def cpu_s(self) -> float:
+        """Return the CPU seconds that the microphone has cost so far."""
         try:
             with open(f"/proc/{self._process.pid}/stat", "rb") as file:  # noqa: PTH123 - twice as quick, each second
                 fields = file.read().rpartition(b")")[2].split()
@@ -109,13 +85,16 @@ class CaptureProcess:
 
 
 class CaptureProcesses:
-    """Real microphones and the real clock."""
+    """Real microphones, and the clock that they live by; tests have others of both."""
 
-    def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureLink:
+    def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureProcess:
+        """Start recording; what comes of it is told by the first packet."""
         return CaptureProcess(device, rate_hz, channel)
 
     def now_s(self) -> float:
+        """Return the monotonic clock, that of the packets."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
+        """Wait."""
         time.sleep(seconds)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.capture import BLOCK, FAILED, FINISHED, HEADER, OPENED
-from kwspot.runtime.audio.capture_link import CaptureLink, CaptureProcesses, Captures
+from kwspot.runtime.audio.capture_link import CaptureProcess, CaptureProcesses
 from kwspot.runtime.audio.gaps import LostAudio
 from kwspot.runtime.audio.resample import StreamResampler
 from kwspot.runtime.audio.sources import DeviceBack, DeviceLost, Gap, SourceEvent
@@ -60,12 +60,12 @@ class Microphone:
         *,
         rate_hz: int = 16_000,
         channel: int | str | None = None,
-        captures: Captures | None = None,
+        captures: CaptureProcesses | None = None,
     ) -> None:
         self._device, self._channel = device, channel
         self._rate_hz = rate_hz
-        self._captures: Captures = captures or CaptureProcesses()
-        self._link: CaptureLink | None = None
+        self._captures = captures or CaptureProcesses()
+        self._link: CaptureProcess | None = None
         self._stopping = False
         self._is_open = False
         self._heard_until_s = 0.0

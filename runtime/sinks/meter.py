@@ -170,5 +170,5 @@ def open_sink(value: object, context: SinkContext) -> Meter:
     if not sys.stderr.isatty():
         raise ConfigError("--meter draws on a terminal, and standard error is none: leave it out, or do not redirect")
     meter = Meter(sys.stderr, context.one_spotter("--meter"), cpu_s=context.cpu_s)
-    show_picture(meter)
+    show_picture(meter.print_above)
     return meter

@@ -34,7 +34,7 @@ class Status:
 
 
 class World:
-    """The clock, the room with its sound, and what is wrong at the moment. Also a `Captures`."""
+    """The clock, the room with its sound, and what is wrong at the moment. Also its `CaptureProcesses`."""
 
     def __init__(self, device_rate_hz: int = RATE_HZ) -> None:
         self.now = 1000.0
