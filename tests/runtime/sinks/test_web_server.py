@@ -19,7 +19,7 @@ from hearing import hear_sounds
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.features.level import power_db
-from kwspot.runtime.sinks import web_feed, web_server
+from kwspot.runtime.sinks import web_server, web_sink
 from kwspot.runtime.sinks.saved_sounds import SavedSounds
 from kwspot.runtime.sinks.web_server import WebServer, web_address
 from kwspot.runtime.sinks.web_sink import WebFeed
@@ -409,7 +409,7 @@ def test_fuzzed_requests_leave_no_traceback(page, capfd):
 
 
 def test_a_viewer_that_stops_reading_is_put_out_and_delays_nobody(page, monkeypatch):
-    monkeypatch.setattr(web_feed, "UNREAD_MESSAGES", 20)
+    monkeypatch.setattr(web_sink, "UNREAD_MESSAGES", 20)
     monkeypatch.setattr(web_server, "TAKES_WITHIN_S", 1.0)
     monkeypatch.setattr(web_server._Request, "timeout", 1.0)
     before = resident_mb()
@@ -429,7 +429,7 @@ def test_a_viewer_that_stops_reading_is_put_out_and_delays_nobody(page, monkeypa
 
 
 def test_more_than_there_is_room_for_are_refused_and_come_in_later(page):
-    viewers = [page.stream() for _ in range(web_feed.VIEWERS)]
+    viewers = [page.stream() for _ in range(web_sink.VIEWERS)]
     for viewer in viewers:
         messages(viewer, "state", 1)
     assert page.ask("GET", "/stream")[0] == 503
