@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from kwspot.runtime.errors import ConfigError, expected_one_of
 
 SUBCOMMANDS = {
-    "accuracy": ("kwspot.benchmarks.accuracy.cli", "what each form of the model gets right on the same clips"),
-    "engines": ("kwspot.benchmarks.latency.engines_cli", "the same sound through every engine, event by event"),
-    "latency": ("kwspot.benchmarks.latency.cli", "what a hop, an hour and a start cost, for each engine"),
-    "instructions": ("kwspot.benchmarks.pi.instructions_cli", "what listening costs on an emulated board's core"),
-    "model": ("kwspot.benchmarks.protocols.mlperf_cli", "MLPerf Tiny's keyword spotting, for a bundle or any .tflite"),
-    "stream": ("kwspot.benchmarks.stream.cli", "what a stream misses and hears wrongly: a page, or one recording"),
-    "wake": ("kwspot.benchmarks.protocols.wake_word", "misses against false accepts an hour, in speech and noise"),
-    "compare": ("kwspot.benchmarks.compare_cli", "what got worse from one result to another, for CI"),
-    "report": ("kwspot.benchmarks.report.cli", "one page: what a model loses and costs, step by step"),
+    "accuracy": ("kwspot.benchmarks.accuracy.cli", "score each form of the model on the same clips"),
+    "engines": ("kwspot.benchmarks.latency.engines_cli", "compare the events of all engines on the same sound"),
+    "latency": ("kwspot.benchmarks.latency.cli", "time a hop, an hour of sound and a start, for each engine"),
+    "instructions": ("kwspot.benchmarks.pi.instructions_cli", "count instructions on the core of an emulated board"),
+    "model": (
+        "kwspot.benchmarks.protocols.mlperf_cli",
+        "run MLPerf Tiny's keyword spotting on a bundle or any .tflite",
+    ),
+    "stream": ("kwspot.benchmarks.stream.cli", "count misses and false accepts in a stream: a page, or one recording"),
+    "wake": ("kwspot.benchmarks.protocols.wake_word", "run Picovoice's wake-word benchmark in speech and noise"),
+    "compare": ("kwspot.benchmarks.compare_cli", "compare two results and say what got worse, for CI"),
+    "report": ("kwspot.benchmarks.report.cli", "write one page: what a model loses and costs, step by step"),
 }
 """Subcommand → (module with ``main(argv) -> int``, one line of help)."""
 
@@ -24,7 +27,7 @@ SUBCOMMANDS = {
 def _usage() -> str:
     lines = ["usage: kwspot bench COMMAND [OPTION ...]", "", "Measure a bundle.", ""]
     lines += [f"  {name:12} {text}" for name, (_, text) in SUBCOMMANDS.items()]
-    return "\n".join([*lines, "", "kwspot bench COMMAND --help tells the rest."])
+    return "\n".join([*lines, "", "kwspot bench COMMAND --help shows the options."])
 
 
 def main(argv: Sequence[str]) -> int:

@@ -23,8 +23,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="kwspot export",
-        description="Quantise a training run to int8 TFLite and ONNX, prove on real clips that all say the same, "
-        "and write a bundle.",
+        description="Quantise a training run to int8 TFLite and ONNX, check on real clips that all forms of the model "
+        "agree, and write a bundle.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="run folder that 'kwspot train' wrote")
     parser.add_argument("--bundle", metavar="BUNDLE", type=Path, help="folder to write, NAME.kws")
@@ -38,15 +38,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--kind",
         choices=("stream", "window"),
-        help="stream: each step takes the new frames and remembers the rest; window: each inference takes all frames "
-        "again (default: stream where the preset was made for it, else window)",
+        help="stream: each inference computes the new frames and keeps a state; window: each inference computes the "
+        "whole window (default: stream where the preset was made for it, else window)",
     )
     parser.add_argument(
         "--hop-ms",
         type=float,
         default=DEFAULT_HOP_MS,
         metavar="MS",
-        help="an inference every so many milliseconds, 20 to 100 (default: %(default)g)",
+        help="milliseconds between two inferences, 20 to 100 (default: %(default)g)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing bundle")
     args = parser.parse_args(argv)

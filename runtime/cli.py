@@ -16,8 +16,8 @@ COMMANDS = {
     "train": ("kwspot.train.cli", "train a model on a folder of recordings"),
     "compare": ("kwspot.train.fit.compare", "show several training runs side by side"),
     "export": ("kwspot.export.cli", "quantise a run to int8 TFLite and ONNX and write a bundle"),
-    "verifier": ("kwspot.train.word.verifier_cli", "teach a bundle a second stage that checks what it suspects"),
-    "word": ("kwspot.train.word.cli", "make a bundle that hears phrases of your own"),
+    "verifier": ("kwspot.train.word.verifier_cli", "add a second stage to a bundle that checks every candidate"),
+    "word": ("kwspot.train.word.cli", "make a bundle that detects phrases you type"),
     "calibrate": ("kwspot.export.calibrate.cli", "choose a bundle's thresholds by false accepts per hour"),
     "bench": ("kwspot.benchmarks.cli", "measure accuracy and latency of a bundle"),
     "listen": ("kwspot.runtime.listen.cli", "detect words in files, on standard input or from a microphone"),
@@ -25,9 +25,12 @@ COMMANDS = {
     "devices": ("kwspot.runtime.board.lists:list_devices", "list the machine's microphones"),
     "doctor": ("kwspot.runtime.board.doctor", "look for what is wrong with this machine"),
     "bundles": ("kwspot.runtime.board.lists:list_bundles", "list the bundles that ship with the kit"),
-    "selftest": ("kwspot.runtime.board.selftest_cli", "does this board compute what the bundle says, and how fast"),
+    "selftest": (
+        "kwspot.runtime.board.selftest_cli",
+        "check that this machine computes what the bundle says, and how fast",
+    ),
     "deploy": ("kwspot.export.deploy.cli", "write an archive with everything a Raspberry Pi needs"),
-    "service": ("kwspot.runtime.board.service", "let systemd start listening with the machine and keep it alive"),
+    "service": ("kwspot.runtime.board.service", "start listening when the machine boots, with systemd"),
 }
 """Subcommand → (module with ``main(argv) -> int``, or ``module:function``; one line of help)."""
 
@@ -59,7 +62,7 @@ _LONGEST_MESSAGE = 1_000
 def _usage() -> str:
     lines = ["usage: kwspot COMMAND [OPTION ...]", "", "Keyword spotting from recordings to a small board.", ""]
     lines += [f"  {name:11} {text}" for name, (_, text) in COMMANDS.items()]
-    lines += ["", "kwspot COMMAND --help tells the rest; kwspot --version the version."]
+    lines += ["", "kwspot COMMAND --help shows the options; kwspot --version shows the version."]
     return "\n".join(lines)
 
 

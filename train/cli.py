@@ -70,11 +70,9 @@ def training_parser(program: str, description: str) -> argparse.ArgumentParser:
     how.add_argument("--preset", metavar="NAME", help=f"a network and how to train it (default: {DEFAULT_PRESET})")
     how.add_argument("--config", type=Path, metavar="FILE", help="a TOML file of your own in place of a preset")
     parser.add_argument("--epochs", type=int, metavar="N", help="how often to go through the recordings")
-    parser.add_argument(
-        "--seed", type=int, metavar="N", help="another seed, another draw; the same seed, the same result"
-    )
+    parser.add_argument("--seed", type=int, metavar="N", help="random seed; the same seed gives the same result")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on where a training was stopped")
+    again.add_argument("--resume", action="store_true", help="continue a training that was stopped")
     again.add_argument("--overwrite", action="store_true", help="replace RUN")
     parser.add_argument("--tensorboard", action="store_true", help="write learning curves for TensorBoard too")
     return parser

@@ -1,4 +1,4 @@
-"""``kwspot bench accuracy``: what each form of the model gets right on the same clips."""
+"""``kwspot bench accuracy``: score each form of the model on the same clips."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SCHEMA = "kwspot.accuracy/1"
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot bench accuracy",
-        description="Score each form of a model on the same clips, from float Keras (with --run) and float TFLite by "
-        "int8 weights alone and int8 in each engine to the clips heard as a stream and the events that fire; for each "
-        "step the points lost with a paired 95 % interval, and the words and clips that changed.",
+        description="Score each form of a model on the same clips: float Keras (with --run), float TFLite, int8 "
+        "weights alone, int8 in each engine, the clips heard as a stream, and the events. For each step "
+        "print the points lost with a paired 95 % interval, and the words and clips that changed.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of recordings, DIR/<word>/<clip>.wav")

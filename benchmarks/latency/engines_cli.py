@@ -1,4 +1,4 @@
-"""``kwspot bench engines``: the same sound through every engine, event by event."""
+"""``kwspot bench engines``: compare the events of all engines on the same sound."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ EXIT_SAME, EXIT_DIFFERENT = 0, 1
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot bench engines",
-        description="Listen to the same sound in every engine and compare their events one by one. LiteRT and "
-        "onnxruntime must give identical events, or the exit status is 1; where tflite-runtime differs is stated.",
+        description="Detect words in the same sound with every engine and compare the events one by one. The exit "
+        "status is 1 unless LiteRT and onnxruntime give identical events. The differences of "
+        "tflite-runtime are printed.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--wav", nargs="+", required=True, metavar="FILE", help="sound files, each a stream of its own")

@@ -22,9 +22,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="kwspot bench model",
-        description="MLPerf Tiny's keyword spotting: top-1 on files of features with a y_labels.csv, and inferences "
-        "per second (10 to warm up, at least 10 and so many seconds, the median of 5), in LiteRT and onnxruntime. "
-        "A bundle is scored on recordings as well.",
+        description="Run MLPerf Tiny's keyword spotting benchmark in LiteRT and onnxruntime: top-1 accuracy on files "
+        "of features with a y_labels.csv, and inferences per second (the median of 5 timings, after 10 "
+        "inferences to warm up). A bundle is scored on recordings as well.",
     )
     parser.add_argument("model", metavar="MODEL", help="a .tflite or .onnx file, or a bundle")
     parser.add_argument(
@@ -33,7 +33,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--onnx", metavar="FILE", help="the ONNX form of a .tflite (default: made by tf2onnx)")
     parser.add_argument("--part", metavar="PART", help="of recordings, as for 'kwspot bench accuracy'")
     parser.add_argument(
-        "--seconds", type=float, default=10.0, metavar="S", help="of each timing (default: %(default)s, as MLPerf's)"
+        "--seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="shortest length of a timing (default: %(default)s, as MLPerf's)",
     )
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)

@@ -90,8 +90,8 @@ def main(argv: Sequence[str]) -> int:
     """Run ``kwspot bench wake``."""
     parser = argparse.ArgumentParser(
         prog="kwspot bench wake",
-        description="Picovoice's wake-word benchmark: utterances of a word in background speech and noise; misses "
-        "against false accepts an hour at ten thresholds. An event is counted once.",
+        description="Run Picovoice's wake-word benchmark: mix utterances of a word into background speech and noise, "
+        "and count misses and false accepts per hour at ten thresholds. Each event is counted once.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--word", required=True, metavar="WORD", help="a label of the bundle")
@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--noise", metavar="DIR", help="noise to mix in, at any depth (default: none)")
     parser.add_argument("--snr-db", type=float, default=10.0, metavar="DB", help="(default: %(default)g)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the order of utterances (default: %(default)s)"
+        "--seed", type=int, default=0, metavar="N", help="random seed of the order of utterances (default: %(default)s)"
     )
     parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")

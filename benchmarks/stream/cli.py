@@ -19,9 +19,9 @@ MOST_NOISE_FILES, MOST_NOISE_S = 60, 30
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot bench stream",
-        description="What the streaming int8 detector misses and hears wrongly. With --positives and --negatives: one "
-        "page with curves, noise, speakers and the worst mistakes to listen to. With --wav and --labels: TensorFlow's "
-        "streaming accuracy test.",
+        description="Count what the streaming int8 detector misses and falsely accepts. With --positives and "
+        "--negatives: one page with curves, noise, speakers and the worst mistakes to listen to. With "
+        "--wav and --labels: TensorFlow's streaming accuracy test.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument("--engine", metavar="NAME", help="default: the first that is installed")
@@ -45,7 +45,12 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     labelled = parser.add_argument_group("one labelled recording")
     labelled.add_argument("--wav", metavar="FILE", help="the recording")
     labelled.add_argument("--labels", metavar="FILE.csv", help="lines 'label, milliseconds'")
-    labelled.add_argument("--tolerance-ms", type=float, metavar="MS", help=f"either way (default: {TOLERANCE_MS:g})")
+    labelled.add_argument(
+        "--tolerance-ms",
+        type=float,
+        metavar="MS",
+        help=f"how far an event may be from its label (default: {TOLERANCE_MS:g})",
+    )
     return parser.parse_args(argv)
 
 

@@ -20,8 +20,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="kwspot calibrate",
         description="Choose each word's threshold on your recordings: of those that stay under your false-accept "
-        "target, one that misses the fewest words. The deployed detector is counted, verifier included. Thresholds and "
-        "what they rest on are written into the bundle.",
+        "target, one that misses the fewest words. The detector runs as it is deployed, verifier "
+        "included. The thresholds, and the hours and recordings that they rest on, are written into the "
+        "bundle.",
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder")
     parser.add_argument(
@@ -41,7 +42,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=0.5,
         metavar="X",
-        help="the false-accept target: so many per hour are allowed to each word (default: %(default)g)",
+        help="the false-accept target: false accepts per hour that each word may have (default: %(default)g)",
     )
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")

@@ -25,7 +25,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"{', '.join(BOARDS)}, or {AUTO} (default): any of them, or the one that --ssh finds",
     )
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the board's first)")
-    parser.add_argument("--offline", action="store_true", help="take the wheels along, for a board without a network")
+    parser.add_argument(
+        "--offline", action="store_true", help="put the wheels into the archive, for a board without a network"
+    )
     parser.add_argument("--ssh", metavar="USER@HOST", help="copy the archive there and install it")
     parser.add_argument("--prefix", metavar="DIR", help="with --ssh: where to install on the board (default: ~/kwspot)")
     parser.add_argument("--apt", action="store_true", help="with --ssh: install missing system packages with sudo")

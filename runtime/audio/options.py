@@ -7,7 +7,7 @@ import argparse
 from kwspot.runtime.errors import ConfigError
 
 DEVICE_HELP = "number or part of the name of a microphone: kwspot devices"
-CHANNEL_HELP = "of the microphone, from 1, or mean (default: one, or the mean)"
+CHANNEL_HELP = "channel of the microphone: a number from 1, or mean (default: the only one, or the mean)"
 
 
 def add_channel(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     """Run ``kwspot doctor``."""
     argparse.ArgumentParser(
         prog="kwspot doctor",
-        description="Check Python, engines, PortAudio, microphones, rights, sound server and processor. "
+        description="Check Python, engines, PortAudio, microphones, permissions, sound server and processor. "
         "Each line is OK, or says what to do; exit status 1 if anything is to be done.",
     ).parse_args(argv)
     wrong = 0

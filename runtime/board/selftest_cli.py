@@ -1,4 +1,4 @@
-"""``kwspot selftest``: does this board compute what the bundle says, and how fast.
+"""``kwspot selftest``: check that this machine computes what the bundle says, and how fast.
 
 Exit status 0 if it does, 1 if it computes something else.
 """

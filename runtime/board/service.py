@@ -23,20 +23,20 @@ HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("/
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kwspot service", description="A systemd unit that listens by itself.")
+    parser = argparse.ArgumentParser(
+        prog="kwspot service", description="Install, show or remove a systemd service that runs kwspot listen."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
-        ("install", "write the unit, enable and start it"),
-        ("status", "say whether it is installed and runs"),
-        ("uninstall", "stop it and take the unit away"),
+        ("install", "write the unit, enable it and start it"),
+        ("status", "show whether it is installed and runs"),
+        ("uninstall", "stop it and remove the unit"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--system", action="store_true", help="for the machine, not for the user (needs root)")
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        command.add_argument("--system", action="store_true", help="the machine's service, not the user's (needs root)")
         if name == "install":
-            command.add_argument("--config", required=True, metavar="FILE.toml", help="what kwspot listen is to do")
-            command.add_argument(
-                "--print", action="store_true", help="write the unit to standard output, change nothing"
-            )
+            command.add_argument("--config", required=True, metavar="FILE.toml", help="the options of kwspot listen")
+            command.add_argument("--print", action="store_true", help="print the unit and change nothing")
     return parser
 
 

@@ -22,7 +22,8 @@ def parser_of_options() -> argparse.ArgumentParser:
     """Return the parser of the command line, which is also the table of what a file may say."""
     parser = argparse.ArgumentParser(
         prog="kwspot listen",
-        description="Detect words; one JSON event a line on standard output. Without a source: the default microphone.",
+        description="Detect words in sound and write each event as a line of JSON on standard output. Without a "
+        "source, listen to the default microphone.",
     )
     parser.add_argument(
         "bundle",
@@ -34,9 +35,13 @@ def parser_of_options() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--wav", nargs="+", metavar="FILE", help="sound files, each a stream of its own")
     source.add_argument("--sample", action="store_true", help="a sample sound: a voice says yes, left, right, stop")
-    source.add_argument("--stdin", action="store_true", help="raw 16-bit little-endian mono at the bundle's rate")
+    source.add_argument(
+        "--stdin", action="store_true", help="standard input: raw 16-bit little-endian mono at the bundle's rate"
+    )
     source.add_argument("--device", metavar="NAME", help=DEVICE_HELP)
-    source.add_argument("--wyoming", metavar="tcp://HOST:PORT", help="serve sound from Wyoming clients: Home Assistant")
+    source.add_argument(
+        "--wyoming", metavar="tcp://HOST:PORT", help="listen to what Wyoming clients send, such as Home Assistant"
+    )
     add_channel(parser)
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument(
@@ -44,12 +49,14 @@ def parser_of_options() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="WORD=0.8",
-        help="score from which a word fires; may be given several times",
+        help="smoothed score from which WORD is detected; may be repeated",
     )
     parser.add_argument(
-        "--gate", metavar="DB", help="no inference while all bands lie below this level of full scale, as in -55"
+        "--gate",
+        metavar="DB",
+        help="save work in silence: no inference while all mel bands are below this level in dBFS, as in -55",
     )
-    parser.add_argument("--config", metavar="FILE.toml", help="these options from a file; read again on SIGHUP")
+    parser.add_argument("--config", metavar="FILE.toml", help="read these options from a file; SIGHUP reads it again")
     add_options(parser)
     return parser
 

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _PLACES = "{label}, {score}, {at_s}"
 
 SINKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "meter": ("meter", {"action": "store_true", "help": "draw level, scores and losses on the terminal (stderr)"}),
-    "save-events": ("saved_events", {"metavar": "DIR", "help": "keep the sound around the newest 1000 detections"}),
-    "mqtt": ("mqtt", {"metavar": "URL", "help": "a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]"}),
-    "web": ("web_sink", {"metavar": "HOST:PORT", "help": "a live page to watch, mark and steer: 127.0.0.1:8765"}),
+    "meter": ("meter", {"action": "store_true", "help": "draw level, scores and lost sound on the terminal"}),
+    "save-events": ("saved_events", {"metavar": "DIR", "help": "save the sound around the newest 1000 detections"}),
+    "mqtt": ("mqtt", {"metavar": "URL", "help": "publish events: mqtt[s]://[USER:PASSWORD@]HOST[:PORT][/TOPIC]"}),
+    "web": ("web_sink", {"metavar": "HOST:PORT", "help": "serve a live page to watch, as in 127.0.0.1:8765"}),
     "exec": (
         "exec",
         {
             "nargs": argparse.REMAINDER,
             "metavar": "CMD",
-            "help": f"the last option: a program, and arguments with {_PLACES}, for each detection",
+            "help": f"the last option: run a program for each detection; {_PLACES} in its arguments are replaced",
         },
     ),
 }

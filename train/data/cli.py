@@ -10,15 +10,19 @@ from pathlib import Path
 
 def main(argv: Sequence[str]) -> int:
     """Run `kwspot data fetch`, `check` or `synth`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="kwspot data", description="Folders of recordings, a folder for each word.")
+    parser = argparse.ArgumentParser(
+        prog="kwspot data",
+        description="Download, check or synthesise recordings: a data folder holds a folder for each word.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     fetch = commands.add_parser(
         "fetch",
         help="download Google's Speech Commands",
-        description="Downloads the recordings and Google's separate 12-class test set (2.5 GB; version 1: 1.6 GB), "
-        "checks their SHA-256 and unpacks them into DIR/speech_commands_v2 and DIR/speech_commands_test_set_v2. "
-        "If it breaks off, the same command goes on where it stopped. Licence of the recordings: CC BY 4.0.",
+        description="Download the recordings and Google's separate 12-class test set (2.5 GB; version 1: 1.6 GB), "
+        "check their SHA-256 and unpack them into DIR/speech_commands_v2 and "
+        "DIR/speech_commands_test_set_v2. If the download breaks off, the same command continues where it "
+        "stopped. Licence of the recordings: CC BY 4.0.",
     )
     fetch.add_argument("dataset", choices=["speech-commands"])
     fetch.add_argument("--version", type=int, choices=[1, 2], default=2, help="30 words, or 35 (default 2)")
@@ -31,29 +35,32 @@ def main(argv: Sequence[str]) -> int:
     )
     fetch.add_argument("--keep-archives", action="store_true", help="keep the downloaded archives in DIR")
     fetch.add_argument(
-        "--overwrite", action="store_true", help="download and unpack anew, over what this command made before"
+        "--overwrite", action="store_true", help="download and unpack again, over what this command made before"
     )
 
     check = commands.add_parser(
         "check",
         help="report what a folder holds and all that is wrong in it",
-        description="Counts clips, speakers and hours per word and part, and lists what is corrupt, truncated, empty, "
-        "clipped, silent, duplicated, no sound, or of a speaker in two parts. Nothing is changed.",
+        description="Count clips, speakers and hours per word and part, and list every file that is corrupt, "
+        "truncated, empty, clipped, silent, duplicated, not a sound, or of a speaker in two parts. "
+        "Nothing is changed.",
     )
-    check.add_argument("folder", metavar="DIR", type=Path, help="<word>/<speaker>_nohash_<n>.wav below it")
+    check.add_argument("folder", metavar="DIR", type=Path, help="the data folder: DIR/<word>/<speaker>_nohash_<n>.wav")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON; - for standard output, then no table")
 
     synth = commands.add_parser(
         "synth",
         help="make a data folder of words spoken by espeak-ng",
-        description="Speaks words in many voices (accents, variants, rates, pitches), each voice a speaker, and adds "
-        "background noise: something to train on before anything is recorded.",
+        description="Speak words in many voices (accents, variants, rates, pitches) and add background noise: "
+        "something to train on before anything is recorded. Each voice is a speaker.",
     )
     synth.add_argument("words", metavar="WORD", nargs="+", help="a word, or a phrase in quotes")
     synth.add_argument("--to", metavar="DIR", type=Path, required=True, help="the data folder to make")
     synth.add_argument("--per-word", metavar="N", type=int, default=100, help="clips of each word (default 100)")
-    synth.add_argument("--voices", metavar="N", type=int, help="how many speakers (default: one for each clip)")
-    synth.add_argument("--seed", metavar="S", type=int, default=1, help="another seed, other voices (default 1)")
+    synth.add_argument("--voices", metavar="N", type=int, help="number of voices (default: one for each clip)")
+    synth.add_argument(
+        "--seed", metavar="S", type=int, default=1, help="random seed: another one draws other voices (default 1)"
+    )
     synth.add_argument("--overwrite", action="store_true", help="replace DIR if it was made by this command")
 
     args = parser.parse_args(argv)

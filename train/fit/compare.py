@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
         prog="kwspot compare", description="Show training runs side by side: a table, and a picture of their curves."
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder of kwspot train")
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="write the curves over each other")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="draw the curves of all runs into one picture")
     args = parser.parse_args(argv)
     if args.out is not None and args.out.suffix.lower() != ".png":
         raise RunError(f"--out {args.out} is no PNG; expected a name that ends in .png")

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kwspot word",
-        description="Make a bundle that detects phrases you type: all voices of this machine speak them, a network is "
-        "trained, what fires wrongly is shown to its verifier, and the thresholds are calibrated. If it is stopped, "
-        "the same command goes on; what depends on a changed option is done again.",
+        description="Make a bundle that detects phrases you type: all voices of this machine speak them, a network "
+        "and its verifier are trained, and the thresholds are calibrated. If it is stopped, the same "
+        "command continues where it was; what depends on a changed option is done again.",
     )
     parser.add_argument("phrases", metavar="PHRASE", nargs="+", help='a word, or a phrase in quotes: "hey computer"')
     parser.add_argument("--bundle", type=Path, required=True, metavar="BUNDLE", help="folder to write, NAME.kws")
     parser.add_argument(
-        "--listen-first", type=Path, metavar="DIR", help="only write some spoken WAV files to DIR, to listen to"
+        "--listen-first",
+        type=Path,
+        metavar="DIR",
+        help="only write a few spoken WAV files to DIR, for you to listen to",
     )
     parser.add_argument(
         "--recordings",

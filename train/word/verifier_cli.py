@@ -17,8 +17,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kwspot verifier",
         description="Add a verifier to a bundle: a second, larger network that checks every candidate before an event "
-        "is sent. There are fewer false accepts, and while nothing resembles a word it costs nothing. It is trained on "
-        "the recordings of the bundle's run; calibrate the thresholds again afterwards.",
+        "is sent. It lowers the false accepts, and costs nothing while nothing resembles a word. It is "
+        "trained on the recordings of the bundle's run. Calibrate the thresholds again afterwards.",
     )
     parser.add_argument(
         "bundle", type=Path, metavar="BUNDLE", help="bundle folder that kwspot export wrote; it is changed"
@@ -38,17 +38,16 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=PASSES,
         metavar="N",
-        help="show each example N times, changed anew each time (default: %(default)s)",
+        help="train on each example N times, augmented differently each time (default: %(default)s)",
     )
-    parser.add_argument(
-        "--negatives", metavar="DIR", help="sound without the words; the trigger score is raised for --calls-per-hour"
-    )
+    parser.add_argument("--negatives", metavar="DIR", help="sound without the words, for --calls-per-hour")
     parser.add_argument(
         "--calls-per-hour",
         type=float,
         default=CALLS_PER_HOUR,
         metavar="N",
-        help="ask the verifier at most so often in an hour of the negatives (default: %(default)g)",
+        help="raise the trigger score until the verifier is asked at most N times per hour of --negatives "
+        "(default: %(default)g)",
     )
     return parser
 
