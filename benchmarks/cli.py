@@ -36,5 +36,5 @@ def main(argv: Sequence[str]) -> int:
         print(_usage())
         return 0 if argv else 2
     if argv[0] not in SUBCOMMANDS:
-        raise ConfigError(f"no benchmark {argv[0]!r}; {expected_one_of(argv[0], SUBCOMMANDS)}: see kwspot bench --help")
+        raise ConfigError(f"no benchmark {argv[0]!r}; {expected_one_of(argv[0], SUBCOMMANDS)}")
     return int(importlib.import_module(SUBCOMMANDS[argv[0]][0]).main(argv[1:]))

@@ -18,9 +18,15 @@ from kwspot.runtime.child import kwspot_command
 WORDS = ["computer", "kettle", "lamp", "music", "window"]
 
 
+def show_command(command: str) -> None:
+    """Print a command as it is typed, bold on a terminal."""
+    line = f"$ {command}"
+    print(f"\n\033[1m{line}\033[0m" if sys.stdout.isatty() else f"\n{line}", flush=True)
+
+
 def kwspot(*arguments: object) -> str:
     """Run one command of the kit as a person would type it; returns its standard output."""
-    print(f"\n\033[1m$ kwspot {' '.join(map(str, arguments))}\033[0m", flush=True)
+    show_command(f"kwspot {' '.join(map(str, arguments))}")
     return subprocess.run(kwspot_command(*map(str, arguments)), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -31,12 +37,13 @@ def main(folder: Path) -> None:
     kwspot("data", "synth", *WORDS, "--to", data, "--per-word", 120, "--overwrite")
     kwspot("train", "--data", data, "--preset", "ds-cnn", "--epochs", 12, "--run", run, "--overwrite")
     kwspot("export", run, "--bundle", bundle, "--overwrite")
-    print(kwspot("bench", "accuracy", bundle, "--data", data, "--run", run, "--json", folder / "accuracy.json"))
-    print(kwspot("bench", "latency", bundle, "--json", folder / "latency.json"))
+    options = ("--data", data, "--part", "test", "--run", run, "--json", folder / "accuracy.json")
+    print(kwspot("bench", "accuracy", bundle, *options), end="")
+    print(kwspot("bench", "latency", bundle, "--json", folder / "latency.json"), end="")
 
     sound, words = stream_of_clips(data, 15)
     stream.write_bytes(sound.astype("<i2").tobytes())
-    print(f"\n\033[1m$ kwspot listen {bundle} --stdin < {stream}\033[0m", flush=True)
+    show_command(f"kwspot listen {bundle} --stdin < {stream}")
     with stream.open("rb") as file:
         output = subprocess.run(
             kwspot_command("listen", str(bundle), "--stdin"),

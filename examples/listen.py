@@ -6,7 +6,7 @@ python examples/listen.py BUNDLE FILE.wav       a file
 
 import sys
 
-from kwspot.runtime import KeywordSpotter, load_bundle, microphone_blocks, wav_blocks
+from kwspot.runtime import KeywordSpotter, KwspotError, load_bundle, microphone_blocks, wav_blocks
 
 bundle, *files = sys.argv[1:] or ["commands"]
 spotter = KeywordSpotter(load_bundle(bundle))
@@ -23,3 +23,5 @@ try:
     show(spotter.finish())
 except KeyboardInterrupt:  # Ctrl-C, the way to end it
     pass
+except KwspotError as error:  # no microphone, a file that is not sound: one line that says what to do
+    sys.exit(str(error))

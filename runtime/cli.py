@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"kwspot {version('kwspot')}")
         return EXIT_DONE
     if args[0] not in COMMANDS:
-        return _say(f"no command {args[0]!r}; {expected_one_of(args[0], COMMANDS)}: see kwspot --help")
+        return _say(f"no command {args[0]!r}; {expected_one_of(args[0], COMMANDS)}")
 
     def command() -> int:
         module, _, function = COMMANDS[args[0]][0].partition(":")

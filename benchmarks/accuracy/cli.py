@@ -82,7 +82,7 @@ def _print_tables(values: dict[str, Any], out: TextIO) -> None:
     step_to = {step["to"]: step for step in values["steps"]}
     print(
         f"{values['bundle']['name']} on {values['data']} ({values['part']}), {values['clips']} clips\n\n"
-        f"{'stage':14}{'correct':>9}{'accuracy':>10}{'95 % interval':>18}{'loss':>8}  the step to it",
+        f"{'stage':14}{'correct':>9}{'accuracy':>10}{'95 % interval':>18}{'loss':>8}  change from the stage before",
         file=out,
     )
     for row in rows:

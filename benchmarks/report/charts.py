@@ -13,7 +13,7 @@ _LEAST_SHARE = 1e-3
 
 
 def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
-    """Draw accuracy of every stage with its interval; beside it what the step to it lost."""
+    """Draw accuracy of every stage with its interval; beside it what the step from the stage before lost."""
     stages = accuracy["stages"]
     steps = {step["to"]: step for step in accuracy["steps"]}
     with chart(identity, "Accuracy from stage to stage", 0.6 + 0.3 * len(stages)) as drawn:

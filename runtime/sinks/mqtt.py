@@ -73,9 +73,15 @@ class MqttSink(QueuedSink):
                 # An empty password: OpenSSL would ask the terminal for one.
                 client.tls_set(address.ca, address.cert, address.key, keyfile_password="" if address.key else None)
             except (ssl.SSLError, OSError) as error:
+                files = ", ".join(filter(None, (address.ca, address.cert, address.key)))
+                why = (
+                    str((error.reason if isinstance(error, ssl.SSLError) else error.strerror) or error)
+                    .lower()
+                    .replace("_", " ")
+                )
                 raise ConfigError(
-                    f"--mqtt: {error}; expected ca, cert and key as PEM files that belong together, the key without "
-                    "a password"
+                    f"--mqtt: {files} cannot be used ({why}); expected ca, cert and key as PEM "
+                    "files that belong together, the key without a password"
                 ) from None
         client.will_set(self._topic("status"), "offline", qos=AT_LEAST_ONCE, retain=True)
         client.reconnect_delay_set(*RECONNECT_S)

@@ -254,6 +254,14 @@ def test_the_example_listens_to_a_file(speech, tiny_bundle):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_example_says_in_one_line_that_a_file_is_no_sound(tiny_bundle):
+    command = [sys.executable, str(ROOT / "examples/listen.py"), str(tiny_bundle.path), str(README)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "README.md cannot be read as sound" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_every_command_is_in_the_documentation():
     lines = [line for page in (README, *(ROOT / "docs").glob("*.md")) for line in shell_lines(page)]
     for name in cli.COMMANDS:

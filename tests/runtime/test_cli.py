@@ -29,7 +29,7 @@ def test_without_a_command_or_with_an_unknown_one(capsys):
     assert cli.main([]) == 2
     assert "usage: kwspot" in capsys.readouterr().out
     assert cli.main(["listn"]) == 2
-    assert capsys.readouterr().err == "kwspot: no command 'listn'; did you mean listen?: see kwspot --help\n"
+    assert capsys.readouterr().err == "kwspot: no command 'listn'; did you mean listen?\n"
     assert cli.main(["xyzzy"]) == 2
     assert "no command 'xyzzy'; expected one of data, train" in capsys.readouterr().err
 
