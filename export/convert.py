@@ -38,7 +38,7 @@ STAGE_FILE = "stage"
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """The forms of a model (see :data:`MODEL_FILES`) and what the Keras model said about the parity clips.
+    """The forms of a model (see :data:`MODEL_FILES`) and the Keras model's scores of the parity clips.
 
     A stream has `states`, and `window_models`: the forms ``float-tflite`` and
     ``int8-tflite`` of the model that takes the window as a whole, to compare.

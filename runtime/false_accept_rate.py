@@ -59,7 +59,7 @@ def _mean_events(count: int, probability: float) -> float:
 
 
 def hours_needed(rate_per_hour: float) -> float:
-    """How long nothing must fire to show, at 95 %, a rate below this one.
+    """Return how long nothing must fire to show, at 95 %, a rate below this one.
 
     >>> round(hours_needed(0.5), 1)
     6.0
@@ -68,7 +68,7 @@ def hours_needed(rate_per_hour: float) -> float:
 
 
 def rate_sentence(count: int, hours: float, target_per_hour: float) -> str:
-    """What was seen, what it shows, and what it would take to show the target.
+    """Describe what was seen, what it shows, and how many hours would show the target.
 
     >>> rate_sentence(0, 1.1, 0.5)
     '0 false accepts in 1.1 h only shows < 2.7 per hour; 6.0 h are needed for 0.5'

@@ -88,7 +88,7 @@ def check_word(word: str) -> None:
 
 
 def check_speaker(speaker: str) -> None:
-    """Refuse a speaker that file names ``<speaker>_nohash_<n>.wav`` could not be told from."""
+    """Refuse a speaker that cannot be read back from ``<speaker>_nohash_<n>.wav``."""
     fault = "it holds '_nohash_'" if "_nohash_" in speaker else find_name_fault(speaker)
     if fault:
         raise ConfigError(

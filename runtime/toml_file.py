@@ -1,4 +1,4 @@
-"""TOML files that people write: read whole, or what is wrong is told in one line."""
+"""Read TOML files that people write; one line says what is wrong."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def training_parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 def read_asked(args: argparse.Namespace) -> tuple[Config, str, Path]:
-    """Return configuration, preset and data folder; what ``--resume`` is not told, it takes from the run."""
+    """Return configuration, preset and data folder; ``--resume`` reads the rest from the run."""
     there = None
     if args.resume:
         from kwspot.runtime.run_folder import read_run_config

@@ -1,4 +1,4 @@
-"""What a bundle says of sounds that its training left out whole, source by source.
+"""Score a bundle on sounds that were held out of its training, source by source.
 
 ::
 
@@ -6,8 +6,8 @@
     python -m kwspot.benchmarks.experiments.held_out BUNDLE --data TEST
 
 Each folder in TEST is a source, itself a data folder: ``TEST/<source>/<word>/*.wav``. A word that is no label of the
-bundle is ``_unknown_``. The accuracy of the words to be heard stands beside it, since a model that never hears a word
-is right about every other sound.
+bundle is ``_unknown_``. The accuracy of the words to be heard stands beside it, since a model that never detects a word
+is right about everything else.
 """
 
 from __future__ import annotations

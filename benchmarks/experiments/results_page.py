@@ -25,7 +25,7 @@ PRESETS = (
     *("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn", "tc-cnn"),
     *("bc-resnet-1", "bc-resnet-2", "bc-resnet-3"),
 )
-SEED_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
+TUTORIAL_PRESETS = ("perceptron", "conv1", "conv2", "conv2-dropout", "lstm")
 TUTORIAL = "kwspot.train.experiments.tutorial_protocol"
 TUTORIAL_PROTOCOLS: dict[str, tuple[str, ...]] = {"tutorial": (), "tutorial-speakers": ("--by-speaker",)}
 
@@ -42,7 +42,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--part", choices=("validation", "test"), default="validation", help="part to score (default: %(default)s)"
     )
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of each preset's own")
-    for name, known in (("presets", PRESETS), ("seed-presets", SEED_PRESETS)):
+    for name, known in (("presets", PRESETS), ("tutorial-presets", TUTORIAL_PRESETS)):
         parser.add_argument(
             f"--{name}", nargs="*", default=known, choices=known, metavar="NAME", help="default: " + " ".join(known)
         )
@@ -70,15 +70,15 @@ def main(argv: Sequence[str]) -> int:
         train(folder / "run", *recipe, "--preset", name)
         where = ("--data", args.data, "--part", args.part, *words)
         presets.append({"name": name, **measure(folder / "run", folder, folder / f"{name}.kws", *where)})
-    seed = {
+    tutorial = {
         name: {
             protocol: train(args.work / name / protocol, *recipe, "--preset", name, *options, module=TUTORIAL)
             for protocol, options in TUTORIAL_PROTOCOLS.items()
         }
-        for name in args.seed_presets
+        for name in args.tutorial_presets
     }
     seeds = {name: measure_seeds(args.work / "seeds" / name, runs) for name, runs in runs_of.items()}
-    text = page(presets, seeds, seed, ["python", "-m", "kwspot.benchmarks.experiments.results_page", *argv])
+    text = page(presets, seeds, tutorial, ["python", "-m", "kwspot.benchmarks.experiments.results_page", *argv])
     with whole_file(args.out) as path:
         path.write_text(text, encoding="utf-8")
     return 0

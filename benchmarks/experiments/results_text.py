@@ -160,7 +160,7 @@ def _validation(metrics: Values) -> str:
     return _share(metrics["validation"]["correct"], metrics["validation"]["total"])
 
 
-def _tutorial_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
+def _tutorial_section(tutorial: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
     own = {preset["name"]: preset["accuracy"] for preset in presets}
     rows = [
         [
@@ -168,7 +168,7 @@ def _tutorial_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequenc
             *(_validation(metrics) for metrics in protocols.values()),
             _share(own[name]["stages"][0]["correct"], own[name]["clips"]) if name in own else "–",
         ]
-        for name, protocols in seed.items()
+        for name, protocols in tutorial.items()
     ]
     head = ("preset", "tutorial: clips split at random", "tutorial-speakers: speakers split", "kwspot: as above")
     return [
@@ -186,10 +186,10 @@ def _tutorial_section(seed: Mapping[str, Mapping[str, Values]], presets: Sequenc
 def page(
     presets: Sequence[Values],
     seeds: Mapping[str, Sequence[Values]],
-    seed: Mapping[str, Mapping[str, Values]],
+    tutorial: Mapping[str, Mapping[str, Values]],
     command: Sequence[str],
 ) -> str:
-    """Return the page as Markdown; `seeds` is configuration → runs, `seed` preset → protocol → ``metrics.json``."""
+    """Return the page as Markdown; `seeds` is configuration → runs, `tutorial` preset → protocol → ``metrics.json``."""
     first = presets[0]["accuracy"]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     lines = [
@@ -206,6 +206,6 @@ def page(
     ]
     if seeds:
         lines += ["", *_seeds_section(seeds)]
-    if seed:
-        lines += ["", *_tutorial_section(seed, presets)]
+    if tutorial:
+        lines += ["", *_tutorial_section(tutorial, presets)]
     return "\n".join(lines).rstrip("\n") + "\n"

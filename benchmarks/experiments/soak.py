@@ -63,7 +63,7 @@ def slope_of(readings: Sequence[float]) -> float:
 
 
 def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dict[str, Any]:
-    """Hear a sound, int16 (n,), for hours; return the content of a result of the schema ``kwspot.soak/1``."""
+    """Push a sound, int16 (n,), for hours; return the content of a result of the schema ``kwspot.soak/1``."""
     rate_hz = spotter.bundle.manifest.features.sample_rate_hz
     per_reading = 3600 * rate_hz // READINGS_PER_HOUR
     detections, at_sample = 0, 0

@@ -40,7 +40,7 @@ class EngineOutput:
 
 
 def hear_sounds(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]) -> EngineOutput:
-    """Hear sounds, int16 (n,) each, each a stream of its own."""
+    """Detect words in sounds, int16 (n,) each, each a stream of its own."""
     scorer, replay = Scorer(bundle, engine), Replay(bundle.manifest)
     scored = [scorer.score(sound) for sound in sounds]
     events = [
@@ -52,7 +52,7 @@ def hear_sounds(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]
 
 
 def hear_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> EngineOutput:
-    """Hear sounds, int16 (n,) each, in tflite-runtime, which needs numpy 1, by the Python of an environment with it.
+    """Detect words in sounds, int16 (n,) each, in tflite-runtime by the Python of an environment with it and numpy 1.
 
     Raises
     ------

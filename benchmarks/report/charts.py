@@ -71,7 +71,7 @@ def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
             false, miss = ([100 * max(share, _LEAST_SHARE) for share in curve[key]] for key in ("false_accept", "miss"))
             axes.plot(false, miss, style, color=SERIES[number % len(SERIES)], linewidth=1.3, label=name)
         axes.set(xscale="log", yscale="log")
-        axes.set_xlabel("other sound taken for a word, % of clips")
+        axes.set_xlabel("clips without a word taken for one, %")
         axes.set_ylabel("words missed, %")
         axes.legend(fontsize=7.5)
     return drawn.svg

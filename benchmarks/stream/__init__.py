@@ -1,1 +1,1 @@
-"""What a detector misses and hears wrongly in hours of sound."""
+"""Count what a detector misses and falsely accepts in hours of sound."""

@@ -1,4 +1,4 @@
-"""A stream's page: what it misses, what it hears wrongly, and the worst of both to listen to."""
+"""Write the page of a stream: misses, false accepts, and the worst of both to listen to."""
 
 from __future__ import annotations
 

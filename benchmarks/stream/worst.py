@@ -1,4 +1,4 @@
-"""The worst mistakes, to hear and to see: words that are missed by most, and other sound that is taken for a word."""
+"""Choose the worst mistakes, to hear and to see: the words missed by most, and negatives that are taken for a word."""
 
 from __future__ import annotations
 

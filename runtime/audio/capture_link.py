@@ -88,7 +88,7 @@ class CaptureProcesses:
     """Real microphones, and the clock that they live by; tests have others of both."""
 
     def open(self, device: str | int | None, rate_hz: int, channel: int | str | None) -> CaptureProcess:
-        """Start recording; what comes of it is told by the first packet."""
+        """Start recording; the first packet says whether it worked."""
         return CaptureProcess(device, rate_hz, channel)
 
     def now_s(self) -> float:

@@ -1,4 +1,4 @@
-"""``--device`` and ``--channel`` of the commands that hear a microphone."""
+"""Read ``--device`` and ``--channel`` of the commands that use a microphone."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class SoundFile:
 
     @property
     def notice(self) -> str:
-        """What a user should know of a file that was heard all the same, in one line; "" if nothing.
+        """Return what a user should know of a file that was read all the same, in one line; "" if nothing.
 
         Known once all blocks have been read.
         """

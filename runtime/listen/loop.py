@@ -23,7 +23,7 @@ def listen(
     *,
     finite: bool,
 ) -> None:
-    """Hear one stream from its first sample to its last, or to a stop or an error, and write its totals.
+    """Listen to one stream until it ends, a stop or an error, and write its totals.
 
     Parameters
     ----------

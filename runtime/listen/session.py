@@ -90,7 +90,7 @@ class Session:
         return status
 
     def _hear_files(self, spotter: KeywordSpotter, events: EventWriter) -> int:
-        """Hear each file; what is wrong with one is said, and the next is heard."""
+        """Listen to each file; report one that cannot be read, and go on with the next."""
         status = DONE
         for path in self._args.wav:
             try:

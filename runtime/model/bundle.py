@@ -1,4 +1,4 @@
-"""The bundle: a folder that holds a model, what it hears and how to run it.
+"""The bundle: a folder that holds a model, its labels and how to run it.
 
 ``bundle.json`` says everything; every other file is named there with its
 sha256. A bundle that disagrees with itself is refused.

@@ -49,7 +49,7 @@ class Rejection:
 
 
 class UtteranceCutter:
-    """Takes sound, and returns the utterances in it.
+    """Cuts utterances out of sound that is pushed.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class EventWriter:
             observer.put(content)
 
     def start(self, source: str, spotter: KeywordSpotter) -> None:
-        """Say that a stream begins, and what is heard in it with what."""
+        """Say that a stream begins, with its source, bundle, engine and words."""
         manifest = spotter.bundle.manifest
         self.write(
             "start",

@@ -1,4 +1,4 @@
-"""What may look on while kwspot listens: an observer is shown every block with its scores, and every event."""
+"""The base of all sinks: an observer gets every block with its scores, and every event."""
 
 from __future__ import annotations
 

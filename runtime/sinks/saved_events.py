@@ -1,4 +1,4 @@
-"""The second before and after each detection, kept as wav with its scores: to hear false accepts, and to train on them.
+"""Save the second before and after each detection as WAV with its scores: to hear false accepts and train on them.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The service manager is told that listening has begun, and again and again that it goes on.
+"""Report to the service manager that listening has begun, and regularly that it goes on.
 
 The protocol is sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names.
 If they stay away for WATCHDOG_USEC, systemd starts the service anew.
@@ -19,7 +19,7 @@ WATCHDOG_SHARE = 4
 
 
 class ServiceManager(Observer):
-    """Tells the manager how listening is: each block of sound that the loop has heard is a sign of life.
+    """Reports to the manager how listening is: each block of sound is a sign of life.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ServiceManager(Observer):
 
     @classmethod
     def from_environment(cls) -> ServiceManager | None:
-        """Whoever started this process, if it wants to be told."""
+        """Return the manager that started this process, if it wants reports."""
         address = os.environ.get("NOTIFY_SOCKET")
         if not address:
             return None

@@ -61,7 +61,7 @@ class Client:
         await self._finish()
 
     async def _finish(self) -> None:
-        """Hear the end of a stream: its last word is completed by the silence after it."""
+        """End a stream: the silence after it completes its last word."""
         if self._format is not None:
             await self._push(self._resampler.flush())
             await self._tell(self._spotter.finish())

@@ -94,7 +94,7 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
 
 
 def error_message(text: str) -> Eventable:
-    """Return what a client is told before its connection is closed."""
+    """Return the message that a client gets before its connection is closed."""
     from wyoming.error import Error
 
     return Error(text=f"expected a message of the Wyoming protocol; got {text}")

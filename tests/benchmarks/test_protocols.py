@@ -297,11 +297,11 @@ def test_wake_words_against_background(
     assert values["utterances"] == 24
     assert [point["threshold"] for point in points] == sorted(point["threshold"] for point in points)
     assert points[0]["miss_rate"] < 0.3
-    # 24 takes that each fire once: what belongs to a take is no false accept.
+    # 24 utterances that each fire once: what belongs to an utterance is no false accept.
     assert points[0]["false_accepts"] <= 3
     missed = [point["missed"] for point in points]
     assert missed[0] <= missed[-1]
-    # The word in the background is falsely accepted again and again, and takes of another word are missed.
+    # The word in the background is falsely accepted again and again, and utterances of another word are missed.
     gap = np.zeros(24_000, np.int16)
     spoken = [part for path in sorted(utterances.iterdir()) for part in (read_sound(path, 16_000), gap)]
     save_wav(tmp_path / "talk/talk.wav", np.concatenate(spoken))

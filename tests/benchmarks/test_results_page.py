@@ -187,7 +187,7 @@ def make(tmp_path: Path, commands: list[tuple[str, ...]]) -> Callable[..., int]:
 
     def run(*options: str) -> int:
         where = ["--data", "words", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "results.md")]
-        return results_page.main([*where, "--presets", "conv1", "--seed-presets", "conv1", *options])
+        return results_page.main([*where, "--presets", "conv1", "--tutorial-presets", "conv1", *options])
 
     return run
 

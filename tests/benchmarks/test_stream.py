@@ -164,7 +164,7 @@ def test_equal_error_is_where_the_rates_meet() -> None:
 
 @pytest.fixture
 def folders(tmp_path: Path, save_wav: Callable[..., Path]) -> Path:
-    """Takes and other sound in all the layouts that people have."""
+    """Utterances and negatives in all the layouts that people have."""
     silence = np.zeros(800, np.int16)
     for name in (
         "hey_computer/en/a-1.wav",
@@ -295,7 +295,7 @@ def test_options_of_two_tests(
 def drawn(
     stream_bundle: Bundle, tone_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
-    """A page with every chart, and its JSON: two takes are of another word, one other sound is a word."""
+    """A page with every chart, and its JSON: two utterances are of another word, one of the negatives is a word."""
     folder = tmp_path_factory.mktemp("stream")
     high, *more = sorted(clip.path for clip in DataFolder(tone_folder).clips("test") if clip.word == "high")
     for place in ("wrong/low/ann_nohash_0.wav", "wrong/low/ann_nohash_1.wav", "other/said.wav"):
@@ -326,7 +326,7 @@ def test_what_was_measured_adds_up(drawn: tuple[Path, dict[str, Any]]) -> None:
         assert all(p["miss_rate_ci95"][0] <= p["miss_rate"] <= p["miss_rate_ci95"][1] for p in curve)
         assert all(p["per_hour_ci95"][0] <= p["per_hour"] <= p["per_hour_ci95"][1] for p in curve)
         assert [p["missed"] for p in curve] == sorted(p["missed"] for p in curve)
-    # The takes that are of another word are missed whatever the threshold, and what was said is heard.
+    # The utterances that are of another word are missed whatever the threshold, and what was said is heard.
     assert values["trade_off"]["low"][0]["missed"] >= 2
     assert values["trade_off"]["high"][0]["false_accepts"] >= 1
 

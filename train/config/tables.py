@@ -79,7 +79,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnknownConfig:
-    """What ``_unknown_`` is made of beside the other words of the data folder (see :mod:`kwspot.train.data.negatives`).
+    """What ``_unknown_`` holds besides the other words of the data folder (see :mod:`kwspot.train.data.negatives`).
 
     An epoch draws its examples, ``data.unknown_share`` of them, from all clips
     together; a clip of a rare word counts several times.

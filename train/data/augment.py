@@ -1,4 +1,4 @@
-"""What is done to the sound of a training clip, so that no epoch hears the same one twice.
+"""Change the sound of a training clip, differently in each epoch.
 
 Sound is float32 of shape (n,), full scale ±1, until it is rounded at the end:
 512 times finer than int16 at full scale, and twice as quick as float64.

@@ -1,4 +1,4 @@
-"""A large file from the web, of known size and SHA-256: goes on where it broke off, and is whole or not there."""
+"""Download a large file of known size and SHA-256: a broken download continues, and the file is whole or not there."""
 
 from __future__ import annotations
 

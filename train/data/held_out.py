@@ -1,4 +1,4 @@
-"""Recordings that a training leaves out whole, by patterns, so that a test can use what was never heard.
+"""Hold recordings out of a training by patterns, so that a test can use what it never heard.
 
 A pattern is matched with a recording's path below its folder, as by
 :mod:`fnmatch`: ``running_tap.wav``, ``rooster/*``, ``1?-*``.
@@ -26,7 +26,7 @@ class Recordings:
 
 
 def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recordings], list[Recordings]]:
-    """Noise to train and validate with, and what ``[data] held_out_noise`` leaves out, one entry a folder each.
+    """Return noise to train and validate with, and what ``[data] held_out_noise`` holds out, an entry for each folder.
 
     The first is the data folder's own; it has no paths where the folder brings none.
     """
@@ -40,7 +40,7 @@ def noise_recordings(folder: DataFolder, config: Config) -> tuple[list[Recording
 
 
 def speech_recordings(folder: Path, config: Config) -> tuple[list[Recordings], list[Recordings]]:
-    """Speech for ``_unknown_``, and what ``[unknown] held_out_speech`` leaves out, one entry a folder each."""
+    """Return speech for ``_unknown_``, and what ``[unknown] held_out_speech`` holds out, an entry for each folder."""
     groups = _below(folder, config.unknown.speech)
     return split(groups, config.unknown.held_out_speech, "unknown.held_out_speech")
 

@@ -56,7 +56,7 @@ def draw_learning_curves(run: Path, history: History, best_epoch: int) -> None:
 
 
 def draw_confusion(run: Path, confusion: NDArray[np.int64], labels: Sequence[str]) -> None:
-    """Clips by what was spoken and heard; shade is the share of the row."""
+    """Draw clips by label and prediction; the shade is the share of the row."""
     count = len(labels)
     size = 2.6 + 0.55 * count
     figure = Figure(figsize=(size + 0.4, size), layout="constrained")

@@ -274,7 +274,7 @@ def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitR
 
 
 def confusion_matrix(truth: NDArray[np.int64], heard: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
-    """Clips by what was spoken (rows) and heard (columns), int64 (labels, labels)."""
+    """Count clips by label (rows) and prediction (columns), int64 (labels, labels)."""
     counts = np.zeros((labels, labels), np.int64)
     np.add.at(counts, (truth, heard), 1)
     return counts

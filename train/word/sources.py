@@ -81,7 +81,7 @@ def recorded_utterances(folder: Path, phrases: Sequence[str]) -> list[RecordedUt
 
 
 def negative_speaker(path: Path) -> str:
-    """Return who is heard: what stands before ``_nohash_``, the reader of a file of LibriSpeech, else the file itself.
+    """Return the speaker: what stands before ``_nohash_``, the reader of a file of LibriSpeech, else the file itself.
 
     >>> negative_speaker(Path("103-1240-0000.wav")), negative_speaker(Path("rain/1-17367-A.ogg"))
     ('103', '1-17367-A')
@@ -141,7 +141,7 @@ def is_marked_wrong(path: Path) -> bool:
 
 
 def _marked(path: Path, mark: str) -> bool:
-    """Read what was said of an event that ``--save-events`` kept (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
+    """Read the mark of an event that ``--save-events`` kept (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
     beside = path.with_suffix(".json")
     try:
         told = json.loads(beside.read_text(encoding="utf-8"))

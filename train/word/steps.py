@@ -188,7 +188,7 @@ def _copy(bundle: Path, target: Path) -> None:
 
 
 def work_through(steps: Sequence[Step], state: WorkState) -> None:
-    """Do what is not done, and say before each step what is left and how long that may take on this machine.
+    """Run the steps that are not done; before each, say how long the rest may take on this machine.
 
     Raises
     ------

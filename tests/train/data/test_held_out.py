@@ -1,4 +1,4 @@
-"""What a training leaves out whole: it is not trained on, and the test folder holds exactly that."""
+"""What is held out is not trained on, and the test folder holds exactly that."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_the_folder_is_a_sound_data_folder(made: Path) -> None:
     folder = DataFolder(made)
     assert folder.words == ("hey computer", "yes")
     assert Counter(clip.word for clip in folder.clips()) == {"yes": 24, "hey computer": 24}
-    # Of twelve voices two are for validation and two for the test, two takes of each word.
+    # Of twelve voices two are for validation and two for the test, two utterances of each word.
     assert Counter(clip.part for clip in folder.clips()) == {"train": 32, "validation": 8, "test": 8}
     assert len({clip.speaker for clip in folder.clips()}) == 12
     assert examine(folder).faults == []
