@@ -11,36 +11,13 @@ from typing import Any
 
 from kwspot.export.convert import Converted
 from kwspot.export.parity import Parity
-from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import whole_folder
 from kwspot.runtime.model.bundle import GOLDEN_FILE, MANIFEST_FILE, Bundle, load_bundle, sha256_of
 from kwspot.runtime.model.decision_settings import DecisionSettings
 from kwspot.runtime.model.golden import make_golden
 from kwspot.runtime.model.manifest import Manifest, ModelFile
 from kwspot.runtime.model.tflite_engine import LiteRtEngine
-from kwspot.runtime.names import find_name_fault
 from kwspot.runtime.run_folder import Run
-
-
-def check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a place that is taken, before any work is done.
-
-    Raises
-    ------
-    BundleError
-        If something is there and it is not to be overwritten, or is no bundle.
-    """
-    if fault := find_name_fault(target.name.removesuffix(".kws")):
-        raise BundleError(f"{str(target)!a} cannot be a bundle's name: {fault}; choose another --bundle")
-    if not (target.exists() or target.is_symlink()):
-        return
-    if not overwrite:
-        raise BundleError(f"{target} exists; expected a new path: choose another --bundle, or say --overwrite")
-    if not (target / MANIFEST_FILE).is_file():
-        raise BundleError(
-            f"{target} exists and is no bundle (it has no {MANIFEST_FILE}), so it is not overwritten: "
-            "choose another --bundle"
-        )
 
 
 def manifest_of(

@@ -7,16 +7,17 @@ become detections, and which operators the model needs of Micro's resolver.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kwspot.export.tensors import operator_name
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle
-from kwspot.runtime.model.manifest import ModelFile
 
 ALIGNMENT = 16
 """Bytes; Micro reads tensors where they lie in the model."""
@@ -46,9 +47,7 @@ def operator_kinds(model: bytes) -> list[str]:
     """The kinds of operators of a model as the schema calls them, each once, in order."""
     from ai_edge_litert import schema_py_generated as schema
 
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    codes = schema.ModelT.InitFromPackedBuf(model, 0).operatorCodes
-    return list(dict.fromkeys(kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes))
+    return list(dict.fromkeys(map(operator_name, schema.ModelT.InitFromPackedBuf(model, 0).operatorCodes)))
 
 
 def resolver_method(kind: str) -> str:
@@ -187,23 +186,16 @@ const float {name}_thresholds[{upper}_LABELS] = {{ {_reals(thresholds)} }};
 
 
 def _state_rows(bundle: Bundle, model: bytes) -> list[str]:
-    file: ModelFile = bundle.manifest.models["int8-tflite"]
+    file = bundle.manifest.models["int8-tflite"]
     inputs, outputs = _tensor_order(model)
     infos = {info.name: info for info in (*file.inputs, *file.outputs)}
     rows = []
     for pair in bundle.manifest.states:
-        sizes = [_product(infos[tensor].shape) for tensor in (pair.input, pair.output)]
+        sizes = [math.prod(infos[tensor].shape) for tensor in (pair.input, pair.output)]
         zero_point = infos[pair.input].zero_point
         row = [inputs.index(pair.input), outputs.index(pair.output), *sizes, zero_point]
         rows.append("{ " + ", ".join(map(str, row)) + " }")
     return rows
-
-
-def _product(sizes: Sequence[int]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
 
 
 def _real(value: float | None) -> str:

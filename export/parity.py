@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.export.convert import Converted
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features.quantise import quantise
 from kwspot.runtime.model.engines import Engine
@@ -50,28 +51,21 @@ class Parity:
 
 
 def check_parity(
-    models: Mapping[str, bytes],
+    converted: Converted,
     files: Mapping[str, ModelFile],
     features: NDArray[np.float32],
     truth: NDArray[np.intp],
-    keras_scores: NDArray[np.float32],
-    *,
-    recurrent: bool = False,
 ) -> Parity:
     """Run the converted models on clips and compare.
 
     Parameters
     ----------
-    models, files
-        Form of the model → its content and its description.
+    files
+        Form of the model → its description.
     features : float32, shape (clips, T, C)
         Normalised.
     truth : shape (clips,)
         Index of each clip's label.
-    keras_scores : float32, shape (clips, L)
-        What the trained model says.
-    recurrent
-        Whether it has recurrences.
 
     Raises
     ------
@@ -81,23 +75,22 @@ def check_parity(
         TFLite model (:data:`MOST_ONNX_STEPS_RECURRENT` and of another label),
         or the float TFLite model more than :data:`MOST_FLOAT_ERROR` from Keras.
     """
-    clips = len(features)
-    if not np.isfinite(keras_scores).all():
-        raise ExportError("the trained model gives scores that are not finite; train again with a lower learning rate")
+    check_finite(converted)
+    models, clips = converted.models, len(features)
     litert = _scores(LiteRtEngine(models["int8-tflite"], files["int8-tflite"]), features)
     onnx = _scores(OnnxEngine(models["int8-onnx"], files["int8-onnx"]), features)
     floats = _scores(LiteRtEngine(models["float-tflite"], files["float-tflite"]), features)
     parity = Parity(
         clips=clips,
         onnx_steps=int(np.abs(onnx.astype(np.int16) - litert.astype(np.int16)).max()),
-        float_error=float(np.abs(floats - keras_scores).max()),
-        same_label=_count(litert.argmax(1) == floats.argmax(1)),
-        float_correct=_count(floats.argmax(1) == truth),
-        int8_correct=_count(litert.argmax(1) == truth),
+        float_error=float(np.abs(floats - converted.keras_scores).max()),
+        same_label=count_label(litert, floats.argmax(1)),
+        float_correct=count_label(floats, truth),
+        int8_correct=count_label(litert, truth),
     )
-    most_steps = MOST_ONNX_STEPS_RECURRENT if recurrent else MOST_ONNX_STEPS
-    other_label = _count(litert.argmax(1) != onnx.argmax(1))
-    if parity.onnx_steps > most_steps or (recurrent and other_label):
+    most_steps = MOST_ONNX_STEPS_RECURRENT if converted.recurrent else MOST_ONNX_STEPS
+    other_label = clips - count_label(litert, onnx.argmax(1))
+    if parity.onnx_steps > most_steps or (converted.recurrent and other_label):
         raise ExportError(
             f"the int8 ONNX model differs from the int8 TFLite model by {parity.onnx_steps} steps on {clips} clips and "
             f"in the label of {other_label}, expected at most {most_steps} steps and no label; no bundle was written: "
@@ -121,5 +114,12 @@ def _scores(engine: Engine, features: NDArray[np.float32]) -> NDArray[Any]:
     return np.concatenate([engine.infer([clip[None]])[0] for clip in scaled])
 
 
-def _count(same: NDArray[np.bool_]) -> int:
-    return int(np.count_nonzero(same))
+def check_finite(converted: Converted) -> None:
+    """Raise ExportError if the trained model gives a score that is no number."""
+    if not np.isfinite(converted.keras_scores).all():
+        raise ExportError("the trained model gives scores that are not finite; train again with a lower learning rate")
+
+
+def count_label(scores: NDArray[Any], label_of: NDArray[np.intp]) -> int:
+    """Count the rows of scores, (n, L), that are highest at a given label, (n,)."""
+    return int(np.count_nonzero(scores.argmax(1) == label_of))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from kwspot.export.bundle import check_target, manifest_of, write_bundle
+from kwspot.export.bundle import manifest_of, write_bundle
 from kwspot.export.clips import calibration_paths, clip_features, clip_frames, clip_stream, parity_clips
 from kwspot.export.convert import check_installed, convert
 from kwspot.export.parity import Parity, check_parity
@@ -14,6 +14,7 @@ from kwspot.export.tensors import describe
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle
+from kwspot.runtime.model.edit import check_target
 from kwspot.runtime.run_folder import Run, read_run
 
 STREAMING_MODELS = ("tc-cnn",)
@@ -69,12 +70,7 @@ def export_run(
     features = run.normalisation.apply(clips)
     form = f"a stream of {hop_ms:g} ms steps" if streaming else "a window"
     print(f"converting {run_path} to {form}, calibrated on {len(calibration)} clips", file=sys.stderr)
-    converted = convert(
-        run.model_path,
-        calibration,
-        features,
-        hop_frames=hop_frames if streaming else None,
-    )
+    converted = convert(run.model_path, calibration, features, hop_frames=hop_frames if streaming else None)
     print(f"checking that all forms agree on {len(clips)} clips", file=sys.stderr)
     files = describe(converted.models, converted.states)
     manifest = manifest_of(run, converted, files, inference_hop_frames=hop_frames)
@@ -83,8 +79,7 @@ def export_run(
         stream = clip_stream(paths, run, STREAM_MINUTES)
         parity: Parity = check_stream_parity(manifest, converted, clips, truth, stream)
     else:
-        scores, recurrent = converted.keras_scores, converted.recurrent
-        parity = check_parity(converted.models, files, features, truth, scores, recurrent=recurrent)
+        parity = check_parity(converted, files, features, truth)
     return write_bundle(target, manifest, converted, parity, overwrite=overwrite), parity
 
 

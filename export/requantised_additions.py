@@ -11,10 +11,11 @@ error is as large. A scale grows by 1/M of the output's at most.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from kwspot.export.tensors import operator_name
 
 ODD = 1023
 """Half of 1/1023 is 4.9e-4 of a step. XNNPACK's multipliers have 20 bits, which is 1.2e-4 at most; float32 3e-5."""
@@ -32,7 +33,8 @@ def requantise_additions(tflite: bytes) -> bytes:
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
     (graph,) = model.subgraphs
-    operators = list(_named(model, graph))
+    names = [operator_name(code) for code in model.operatorCodes]
+    operators = [(names[operator.opcodeIndex], operator) for operator in graph.operators]
     groups = _groups(graph, operators)
     scales = {group: float(graph.tensors[group].quantization.scale[0]) for group in set(groups.values())}
     moved: dict[int, float] = {}
@@ -58,15 +60,6 @@ def requantise_additions(tflite: bytes) -> bytes:
         if source in moved and len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             _rescale_bias(model, graph.tensors[operator.inputs[2]], moved[source] / scales[source])
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _named(model: Any, graph: Any) -> Iterator[tuple[str, Any]]:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        yield names[max(code.builtinCode, code.deprecatedBuiltinCode)], operator
 
 
 def _groups(graph: Any, operators: list[tuple[str, Any]]) -> dict[int, int]:

@@ -31,7 +31,7 @@ class LayerStep:
     `stride` rows later; the last `delay_rows` of the input are not seen yet.
     With `whole` the layer sees all rows of the window and time ends there.
     `macs_per_row` are the multiply-accumulates of an output row. `moves_only`
-    layers compute nothing, `pointwise` ones nothing that mixes rows.
+    layers compute nothing.
     """
 
     layer: Any
@@ -80,6 +80,13 @@ def _pairs(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[-1])
 
 
+def _new(kind: str, layer: Any, **options: Any) -> Any:
+    """A layer of Keras without weights, with the name of another."""
+    import keras
+
+    return getattr(keras.layers, kind)(name=layer.name, **options)
+
+
 def _weighted(layer: Any, kind: str, changes: dict[str, Any], shape: tuple[int, ...] | None = None) -> Any:
     """A layer with the weights of another, its kernel in another shape where one is given."""
     import keras
@@ -111,18 +118,17 @@ def _convolution(layer: Any) -> LayerStep:
         # A depthwise convolution takes the same stride both ways; with one band it matters not.
         size, strides, dilation = (size[0], 1), (strides[0], strides[0] if depthwise else 1), (dilation[0], 1)
         changes = {"kernel_size": size, "strides": strides, "dilation_rate": dilation}
-    if config["padding"] != "valid" and (flat or size[0] > 1 or strides[0] > 1):
-        if flat and size[0] == 1 and strides[0] == 1:
-            changes["padding"] = "valid"
-        else:
+    if config["padding"] != "valid":
+        if size[0] > 1 or strides[0] > 1:
             raise refuse(layer, f"pads time (padding = {config['padding']!r})")
+        if flat:
+            changes["padding"] = "valid"
     kernel = tuple(layer.kernel.shape)
+    shape = (kernel[0], 1, *kernel[1:]) if flat else None
     bands = 1 if flat else int(layer.output.shape[2])
     return LayerStep(
         layer,
-        _weighted(
-            layer, "DepthwiseConv2D" if depthwise else "Conv2D", changes, (kernel[0], 1, *kernel[1:]) if flat else None
-        ),
+        _weighted(layer, "DepthwiseConv2D" if depthwise else "Conv2D", changes, shape),
         stride=strides[0],
         kernel_rows=(size[0] - 1) * dilation[0] + 1,
         macs_per_row=bands * math.prod(kernel),
@@ -136,14 +142,9 @@ def _norm(layer: Any) -> LayerStep:
 
 
 def _activation(layer: Any) -> LayerStep:
-    if type(layer).__name__ == "Activation" and layer.get_config()["activation"] == "softmax":
-        return _softmax(layer)
-    return LayerStep(layer, lambda x: type(layer).from_config(layer.get_config())(x[0]))
-
-
-def _softmax(layer: Any) -> LayerStep:
+    softmax = type(layer).__name__ == "Softmax" or layer.get_config().get("activation") == "softmax"
     # Over channels; with all of time inside it would be another function of each step.
-    if len(layer.output.shape) != 2:
+    if softmax and len(layer.output.shape) != 2:
         raise refuse(layer, "is a softmax before the end of time")
     return LayerStep(layer, lambda x: type(layer).from_config(layer.get_config())(x[0]))
 
@@ -163,27 +164,17 @@ def _reshape(layer: Any) -> LayerStep:
     if len(after) not in (3, 4) or before[1] != after[1]:
         raise refuse(layer, "does not leave time as it is")
     target = (1, after[2]) if len(after) == 3 else (after[2], after[3])  # (bands, channels)
-
-    def build(tensors: Sequence[Any]) -> Any:
-        import keras
-
-        (x,) = tensors
-        return keras.layers.Reshape((x.shape[1], *target), name=layer.name)(x)
-
-    return LayerStep(layer, build, moves_only=True)
+    return LayerStep(
+        layer, lambda x: _new("Reshape", layer, target_shape=(x[0].shape[1], *target))(x[0]), moves_only=True
+    )
 
 
 def _padding(layer: Any) -> LayerStep:
     over_time, over_bands = layer.padding
     if tuple(over_time) != (0, 0):
         raise refuse(layer, "pads time")
-
-    def build(tensors: Sequence[Any]) -> Any:
-        import keras
-
-        return keras.layers.ZeroPadding2D(((0, 0), tuple(over_bands)), name=layer.name)(tensors[0])
-
-    return LayerStep(layer, build, moves_only=True)
+    padding = ((0, 0), tuple(over_bands))
+    return LayerStep(layer, lambda x: _new("ZeroPadding2D", layer, padding=padding)(x[0]), moves_only=True)
 
 
 def _cropping(layer: Any) -> LayerStep:
@@ -196,25 +187,14 @@ def _cropping(layer: Any) -> LayerStep:
 
 
 def _add(layer: Any) -> LayerStep:
-    def build(tensors: Sequence[Any]) -> Any:
-        import keras
-
-        return keras.layers.Add(name=layer.name)(list(tensors))
-
-    return LayerStep(layer, build)
+    return LayerStep(layer, lambda x: _new("Add", layer)(list(x)))
 
 
 def _pooling(layer: Any) -> LayerStep:
     if layer.get_config().get("keepdims"):
         raise refuse(layer, "keeps a dimension for time")
     kind = type(layer).__name__.replace("1D", "2D")
-
-    def build(tensors: Sequence[Any]) -> Any:
-        import keras
-
-        return getattr(keras.layers, kind)(name=layer.name)(tensors[0])
-
-    return LayerStep(layer, build, whole=True)
+    return LayerStep(layer, lambda x: _new(kind, layer)(x[0]), whole=True)
 
 
 LAYERS: dict[str, Callable[[Any], LayerStep]] = {
@@ -235,7 +215,7 @@ LAYERS: dict[str, Callable[[Any], LayerStep]] = {
     "GlobalMaxPooling2D": _pooling,
     "ReLU": _activation,
     "Reshape": _reshape,
-    "Softmax": _softmax,
+    "Softmax": _activation,
     "SpatialDropout1D": _dropout,
     "SpatialDropout2D": _dropout,
     "ZeroPadding2D": _padding,

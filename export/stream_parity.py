@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.export.convert import Converted
-from kwspot.export.parity import MOST_ONNX_STEPS, Parity
+from kwspot.export.parity import MOST_ONNX_STEPS, Parity, check_finite, count_label
 from kwspot.export.tensors import describe
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.model.classifier import Classifier, StreamClassifier, WindowClassifier
@@ -73,8 +73,7 @@ def check_stream_parity(
         any clip or from the window model at any step, or the ONNX model more
         than one step of the output from the TFLite model.
     """
-    if not np.isfinite(converted.keras_scores).all():
-        raise ExportError("the trained model gives scores that are not finite; train again with a lower learning rate")
+    check_finite(converted)
     models, files = converted.models, manifest.models
     floats = LiteRtEngine(models["float-tflite"], files["float-tflite"])
     litert = LiteRtEngine(models["int8-tflite"], files["int8-tflite"])
@@ -97,10 +96,10 @@ def check_stream_parity(
         clips=len(clips),
         onnx_steps=_steps(clip_onnx, clip_litert),
         float_error=float(np.abs(clip_floats - converted.keras_scores).max()),
-        same_label=_same_label(clip_litert, clip_floats),
-        float_correct=_count(clip_floats.argmax(1) == truth),
-        int8_correct=_count(clip_litert.argmax(1) == truth),
-        window_int8_correct=_count(clip_window.argmax(1) == truth),
+        same_label=count_label(clip_litert, clip_floats.argmax(1)),
+        float_correct=count_label(clip_floats, truth),
+        int8_correct=count_label(clip_litert, truth),
+        window_int8_correct=count_label(clip_window, truth),
         stream_minutes=round(manifest.features.samples_in(len(stream)) / manifest.features.sample_rate_hz / 60, 2),
         stream_steps=len(step_litert),
         stream_float_error=float(np.abs(step_floats - step_window_floats).max()),
@@ -108,7 +107,7 @@ def check_stream_parity(
         stream_onnx_steps=_steps(step_onnx, step_litert),
         stream_window_identical=_identical(step_window, step_litert),
         stream_window_steps=_steps(step_window, step_litert),
-        stream_window_same_label=_same_label(step_window, step_litert),
+        stream_window_same_label=count_label(step_window, step_litert.argmax(1)),
     )
     most = max(parity.float_error, parity.stream_float_error)
     if not most <= MOST_FLOAT_ERROR:  # not a number counts as too much
@@ -147,12 +146,4 @@ def _steps(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> int:
 
 
 def _identical(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> int:
-    return _count((ours == theirs).all(axis=1))
-
-
-def _same_label(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> int:
-    return _count(ours.argmax(1) == theirs.argmax(1))
-
-
-def _count(which: NDArray[np.bool_]) -> int:
-    return int(np.count_nonzero(which))
+    return int(np.count_nonzero((ours == theirs).all(axis=1)))

@@ -42,11 +42,19 @@ def describe(models: Mapping[str, bytes], states: Sequence[StatePair] = ()) -> d
     for state, paired in zip(tflite.inputs[1:], tflite.outputs[1:], strict=True):
         if (state.scale, state.zero_point) != (paired.scale, paired.zero_point):
             raise ExportError(
-                f"the state {state.name} has scale {state.scale} and zero point {state.zero_point}, its twin "
+                f"the state {state.name} has scale {state.scale} and zero point {state.zero_point}, its pair "
                 f"{paired.name} {paired.scale} and {paired.zero_point}; expected the same, or a stream would drift: "
                 "install the versions of the constraints file"
             )
     return described
+
+
+def operator_name(code: Any) -> str:
+    """Return what the schema calls an operator code of a TFLite model, such as ``CONV_2D``."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return next(name for name, value in vars(schema.BuiltinOperator).items() if value == number)
 
 
 def _in_order(tensors: tuple[TensorInfo, ...], names: Sequence[str]) -> tuple[TensorInfo, ...]:

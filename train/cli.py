@@ -135,12 +135,12 @@ def train_on_folder(
 
 def _start_name(args: argparse.Namespace) -> str | None:
     """Whose weights a training begins with; one that is resumed tells it itself."""
-    if args.resume and args.start_from is None:
+    name: str | None = args.start_from
+    if args.resume and name is None:
         from kwspot.runtime.run_folder import read_run_config
 
         name = read_run_config(args.run).get("start", {}).get("from")
-        return None if name is None else str(name)
-    return None if args.start_from is None else str(args.start_from)
+    return name
 
 
 def _describe_presets() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import shlex
 import shutil
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -60,7 +59,7 @@ def write_archive(
         If the archive cannot be written.
     """
     with scratch_folder("deploy") as scratch:
-        folder = Path(scratch) / FOLDER
+        folder = scratch / FOLDER
         _fill(folder, bundle, boards, engine=engine, offline=offline)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         sums = "".join(f"{sha256_of(path.read_bytes())}  {name}\n" for name, path in files.items())
@@ -132,12 +131,8 @@ def _download(board: Board, requirements: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", board.python]
     command += [f"--platform={tag}" for tag in board.wheel_platforms]
-    command += [
-        "--dest",
-        str(folder),
-        "--require-hashes",
-        *(f"--requirement={path}" for path in (requirements, INSTALLER)),
-    ]
+    command += ["--dest", str(folder), "--require-hashes"]
+    command += [f"--requirement={path}" for path in (requirements, INSTALLER)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -168,10 +163,3 @@ def _pack(target: Path, files: dict[str, Path]) -> None:
     ):
         for name, path in files.items():
             archive.add(path, f"{FOLDER}/{name}", filter=plain)
-
-
-@contextlib.contextmanager
-def scratch_archive() -> Iterator[Path]:
-    """Give a place for an archive that is copied to a board and then dropped."""
-    with scratch_folder("deploy") as scratch:
-        yield Path(scratch) / f"{FOLDER}.tar.gz"

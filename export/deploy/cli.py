@@ -46,9 +46,10 @@ def main(argv: Sequence[str]) -> int:
     if args.ssh is None and install_options:
         raise ConfigError(f"{install_options[0]} is for --ssh; without it give the option to install.sh on the board")
     boards = choose(args.target)
-    from kwspot.export.deploy.archive import scratch_archive, write_archive
+    from kwspot.export.deploy.archive import FOLDER, write_archive
     from kwspot.export.deploy.ssh import RemoteBoard
     from kwspot.runtime.board.engine_trial import try_bundle
+    from kwspot.runtime.files import scratch_folder
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.engines import installed_engines
 
@@ -60,11 +61,11 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--offline takes the wheels of one board along: say --target {' or '.join(BOARDS)}")
         _report(args.to, write_archive(args.to, bundle, boards, engine=args.engine, offline=args.offline))
         return 0
-    with RemoteBoard(args.ssh) as remote, scratch_archive() as scratch:
+    with RemoteBoard(args.ssh) as remote, scratch_folder("deploy") as scratch:
         if args.target == AUTO:
             boards = (remote.recognise(),)
             print(f"{args.ssh} is a {boards[0].title}", file=sys.stderr)
-        archive = args.to or scratch
+        archive = args.to or scratch / f"{FOLDER}.tar.gz"
         _report(archive, write_archive(archive, bundle, boards, engine=args.engine, offline=args.offline))
         remote.install(archive, install_options)
     return 0

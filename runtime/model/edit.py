@@ -11,6 +11,29 @@ from kwspot.runtime.errors import BundleError
 from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file, whole_folder
 from kwspot.runtime.model.bundle import MANIFEST_FILE, Bundle, load_bundle, read_manifest
 from kwspot.runtime.model.manifest import Manifest
+from kwspot.runtime.names import find_name_fault
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse, before any work is done, a place to write a new bundle to that is taken.
+
+    Raises
+    ------
+    BundleError
+        If something is there and is not to be overwritten or is no bundle, or a bundle cannot have this name.
+    """
+    if fault := find_name_fault(target.name.removesuffix(".kws")):
+        named = f"{str(target)!r} cannot be the name of a bundle"
+        raise BundleError(f"{named}: {fault}; name another --bundle, as in NAME.kws")
+    if not (target.exists() or target.is_symlink()):
+        return
+    if not overwrite:
+        raise BundleError(f"{target} exists; expected a new folder: name another --bundle, or add --overwrite")
+    if not (target / MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"{target} exists and is no bundle (it has no {MANIFEST_FILE}), so it is not overwritten: "
+            "name another --bundle"
+        )
 
 
 def check_writable(bundle: Bundle, named: str | os.PathLike[str]) -> None:

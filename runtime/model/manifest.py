@@ -235,4 +235,4 @@ def _state_faults(form: str, model: ModelFile, manifest: Manifest) -> Iterator[s
             )
         rows, paired_rows = state.shape[1:2], paired.shape[1:2]
         if (state.shape[:1] + state.shape[2:] != paired.shape[:1] + paired.shape[2:]) or not (0,) < rows < paired_rows:
-            yield f"{form}: the state {state.name} has shape {state.shape}, its twin {paired.name} {paired.shape}"
+            yield f"{form}: the state {state.name} has shape {state.shape}, its pair {paired.name} {paired.shape}"

@@ -36,7 +36,7 @@ FOLDERS = {
         "config": (),
         "speech": (),
         "data": ("config", "speech"),
-        "models": (),
+        "models": ("config",),
         "fit": ("config", "data", "models"),
         "word": ("config", "speech", "data", "fit"),
         "experiments": ("config", "speech", "data", "models", "fit", "word"),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kwspot.export.bundle import check_target
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import BundleError, ConfigError
+from kwspot.runtime.model.edit import check_target
 from kwspot.train.config.config import Config
 from kwspot.train.data.clips import labels_of
 
@@ -27,6 +27,6 @@ def test_a_folder_that_is_no_label(word: str, fault: str, tone_folder: Path, tmp
 
 @pytest.mark.parametrize("name", ["-rf.kws", ".hidden.kws", "two\nlines.kws", ".kws"])
 def test_a_bundle_of_no_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="cannot be a bundle's name") as caught:
+    with pytest.raises(BundleError, match="cannot be the name of a bundle") as caught:
         check_target(tmp_path / name, overwrite=True)
     assert len(str(caught.value).splitlines()) == 1

@@ -69,7 +69,7 @@ def events_of(spotter: KeywordSpotter, sound: np.ndarray, block_samples: int) ->
 def test_a_stream_bundle_says_what_its_tensors_are_for(stream_bundle: Bundle) -> None:
     manifest = stream_bundle.manifest
     values = json.loads((stream_bundle.path / "bundle.json").read_text())
-    assert (values["kind"], values["format_version"], values["inference_hop_frames"]) == ("stream", 1, 2)
+    assert (values["kind"], values["format_version"], values["inference_hop_frames"]) == ("stream", 3, 2)
     assert values["states"] == [{"input": f"state{n}_in", "output": f"state{n}_out"} for n in (1, 2, 3)]
     for form, model in manifest.models.items():
         assert [tensor.name for tensor in model.inputs] == ["features", "state1_in", "state2_in", "state3_in"]
@@ -250,8 +250,8 @@ class NotFinite:
 def test_scores_that_are_not_finite_are_refused(stream_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_engine(stream_bundle, "litert", precision="float")
     session = engine.session()
-    monkeypatch.setattr(engine, "stepper", lambda: NotFinite(session))
-    with pytest.raises(EngineError, match="litert gave a score that is not finite for tiny-stream; try another"):
+    monkeypatch.setattr(engine, "session", lambda: NotFinite(session))
+    with pytest.raises(EngineError, match="litert gave a score that is not finite for this bundle; try another"):
         StreamClassifier(stream_bundle.manifest, engine).push(np.zeros((2, 12), np.float32))
 
 
@@ -293,10 +293,10 @@ def _key(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (_twin_scale, r"int8-tflite: the state state1_in is int8 of scale .*, but its twin state1_out is"),
-        (_twin_zero_point, r"int8-onnx: the state state2_in .* but its twin state2_out"),
+        (_twin_scale, r"int8-tflite: the state state1_in is int8 of scale .*, but its pair state1_out is"),
+        (_twin_zero_point, r"int8-onnx: the state state2_in .* but its pair state2_out"),
         (_both_scales, r"model\.int8\.tflite has tensors"),
-        (_twin_shape, r"the state state1_in has shape \(1, 11, 1, 12\), its twin state1_out \(1, 3, 1, 12\)"),
+        (_twin_shape, r"the state state1_in has shape \(1, 11, 1, 12\), its pair state1_out \(1, 3, 1, 12\)"),
         (_swapped, r"has the inputs \['state1_in', 'state2_in', 'state3_in'\] where the states are \['state3_in'"),
         (
             _key("inference_hop_frames", 3),
@@ -357,7 +357,7 @@ def test_twins_of_different_scale_stop_an_export(
 
     _, converted = stream_export
     monkeypatch.setattr(model_files, "_tflite_tensors", moved)
-    with pytest.raises(ExportError, match=r"the state state2_in has scale .*, its twin state2_out .* would drift"):
+    with pytest.raises(ExportError, match=r"the state state2_in has scale .*, its pair state2_out .* would drift"):
         describe(converted.models, converted.states)
 
 

@@ -23,14 +23,15 @@ from kwspot.train import cli as train_cli
 from kwspot.train.backend import keras, tensorflow
 from kwspot.train.config.config import Config, load_preset, preset_names
 from kwspot.train.config.tables import AugmentConfig, DataConfig, ModelConfig, TrainingConfig
-from kwspot.train.experiments import finetune_cli
-from kwspot.train.experiments.fake_quant import (
+from kwspot.train.experiments import finetune as experiment
+from kwspot.train.experiments.qat import (
     WithFakeQuantisedKernel,
+    copy_back,
     fake_quantised,
     fake_quantised_kernel,
+    quantised_form,
     scale_and_zero_point,
 )
-from kwspot.train.experiments.qat import copy_back, quantised_form
 from kwspot.train.fit.trainer import prepare, train
 from kwspot.train.models.batch_norm_folding import WITH_KERNEL, fold_batch_norms
 from kwspot.train.models.registry import build, is_recurrent, training_form
@@ -167,7 +168,7 @@ def test_int8_average_pooling_has_the_scale_of_its_input() -> None:
 
 
 def finetune(*args: object) -> int:
-    return cli.guarded(lambda: finetune_cli.main([str(arg) for arg in args]))
+    return cli.guarded(lambda: experiment.main([str(arg) for arg in args]))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
 from kwspot.runtime.errors import ConfigError, DataFolderError
-from kwspot.runtime.run_folder import read_run
+from kwspot.runtime.run_folder import HISTORY_COLUMNS, read_run
 from kwspot.train.config.config import load_preset
 from kwspot.train.data.clips import load_clips
 from kwspot.train.experiments import speech_commands_benchmark as official
@@ -135,7 +135,8 @@ def read_events(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_events_after_a_resume_are_the_checkpoints_history_once(tmp_path: Path) -> None:
-    rows = [{"epoch": float(k), "loss": 1.0 / k, "val_loss": 2.0 / k} for k in (1, 2, 3)]
+    none = dict.fromkeys((*HISTORY_COLUMNS, "learning_rate"), 0.0)
+    rows = [{**none, "epoch": float(k), "loss": 1.0 / k, "val_loss": 2.0 / k} for k in (1, 2, 3)]
     first = EventFiles(tmp_path)
     for end in (1, 2, 3):
         first(rows[:end])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
@@ -18,6 +18,13 @@ def demand(truth: bool, key: str, value: object, expected: str) -> None:
     """Refuse a value by one line that says what is expected of it."""
     if not truth:
         raise ConfigError(f"{key} = {value}; expected {expected}")
+
+
+def demand_each(table: object, prefix: str, names: str, fits: Callable[[Any], bool], expected: str) -> None:
+    """Refuse a value that does not fit of any of the fields of a table that `names` lists."""
+    for name in names.split():
+        value = getattr(table, name)
+        demand(fits(value), f"{prefix}.{name}", value, expected)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,18 +70,13 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         demand(self.clip_ms >= 100, "data.clip_ms", self.clip_ms, "100 or more")
-        for name in ("unknown_share", "silence_share"):
-            demand(0 <= getattr(self, name) <= 100, f"data.{name}", getattr(self, name), "0 to 100")
+        demand_each(self, "data", "unknown_share silence_share", lambda share: 0 <= share <= 100, "0 to 100")
         demand(0 <= self.word_least_share <= 1, "data.word_least_share", self.word_least_share, "0 to 1")
         twice = sorted({word for word in self.words if self.words.count(word) > 1})
         demand(not twice, "data.words", ", ".join(self.words), f"each word once, but {', '.join(twice)} is there twice")
-        reserved = [word for word in self.words if word.startswith("_")]
-        demand(
-            not reserved,
-            "data.words",
-            ", ".join(self.words),
-            "words only: _unknown_ and _silence_ come by unknown_share and silence_share",
-        )
+        reserved = any(word.startswith("_") for word in self.words)
+        expected = "words only: _unknown_ and _silence_ come by unknown_share and silence_share"
+        demand(not reserved, "data.words", ", ".join(self.words), expected)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,9 +121,8 @@ class UnknownConfig:
     time_reversed: int = 0
 
     def __post_init__(self) -> None:
-        counts = ("rare_word_least", "speech_most", "speech_windows", "synthesised_per_word", "synthesised_words")
-        for name in (*counts, "spliced", "time_reversed"):
-            demand(getattr(self, name) >= 0, f"unknown.{name}", getattr(self, name), "0 or more")
+        counts = "rare_word_least speech_most speech_windows synthesised_per_word synthesised_words spliced"
+        demand_each(self, "unknown", f"{counts} time_reversed", lambda count: count >= 0, "0 or more")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -170,21 +171,11 @@ class AugmentConfig:
     mixup: float = 0.0
 
     def __post_init__(self) -> None:
-        demand(self.time_shift_ms >= 0, "augment.time_shift_ms", self.time_shift_ms, "0 or more")
-        for name in (
-            "speed_share",
-            "equaliser_share",
-            "room_share",
-            "noise_share",
-            "overdrive_share",
-            "mask_share",
-            "mixup",
-        ):
-            demand(0 <= getattr(self, name) <= 1, f"augment.{name}", getattr(self, name), "0 to 1")
+        shares = "speed_share equaliser_share room_share noise_share overdrive_share mask_share mixup"
+        demand_each(self, "augment", shares, lambda share: 0 <= share <= 1, "0 to 1")
+        sizes = "time_shift_ms equaliser_db mask_frames mask_bands"
+        demand_each(self, "augment", sizes, lambda size: size >= 0, "0 or more")
         demand(self.speed[0] > 0, "augment.speed", list(self.speed), "factors above 0")
-        demand(self.equaliser_db >= 0, "augment.equaliser_db", self.equaliser_db, "0 or more")
-        for name in ("mask_frames", "mask_bands"):
-            demand(getattr(self, name) >= 0, f"augment.{name}", getattr(self, name), "0 or more")
         for name in ("speed", "gain_db", "noise_snr_db", "overdrive_db"):
             low, high = getattr(self, name)
             demand(low <= high, f"augment.{name}", [low, high], "the low end first")
@@ -219,12 +210,9 @@ class TrainingConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        demand(self.epochs >= 1, "training.epochs", self.epochs, "1 or more")
-        demand(self.batch_size >= 1, "training.batch_size", self.batch_size, "1 or more")
+        demand_each(self, "training", "epochs batch_size", lambda count: count >= 1, "1 or more")
+        demand_each(self, "training", "warm_up_epochs weight_decay", lambda value: value >= 0, "0 or more")
+        demand_each(self, "training", "label_smoothing average_decay", lambda share: 0 <= share < 1, "0 to below 1")
         demand(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "more than 0")
         demand(self.schedule in SCHEDULES, "training.schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
-        demand(self.warm_up_epochs >= 0, "training.warm_up_epochs", self.warm_up_epochs, "0 or more")
-        demand(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
-        demand(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "0 to below 1")
-        demand(0 <= self.average_decay < 1, "training.average_decay", self.average_decay, "0 to below 1")
         demand(0 <= self.seed < 2**32, "training.seed", self.seed, "0 to 4294967295")

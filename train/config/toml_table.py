@@ -34,14 +34,15 @@ def plain(table: Any) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(table).items()}
 
 
-def check_known(name: str, known: Iterable[str], what: str) -> None:
-    """Refuse an unknown name, with the nearest known one."""
+def check_known(name: str, known: Iterable[str], what: str, of: str = "") -> None:
+    """Refuse an unknown name, with the nearest known one; `what` stands before it in the message, `of` behind it."""
     known = list(known)
     if name in known:
         return
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ConfigError(f"unknown {what} {name}; {hint}expected one of {', '.join(known)}")
+    expected = f"expected one of {', '.join(known)}" if known else "it has none"
+    raise ConfigError(f"unknown {what} {name}{of}; {hint}{expected}")
 
 
 def read_table(kind: Any, table: str, values: Mapping[str, Any]) -> Any:

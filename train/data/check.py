@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ RULES = {
 """Kind of fault → what it means, in the order of the list."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
     """Something wrong: its kind (of `RULES`), the path below the folder (or the speaker), and what was seen."""
 
@@ -52,7 +51,7 @@ class Fault:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Count:
     """How much there is; `hours` only of clips that can be read, `speakers` only those that file names tell."""
 
@@ -61,7 +60,7 @@ class Count:
     hours: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """All about a folder: (word, part) → count, part → count, noise files, faults, and what is no fault but to know."""
 
@@ -73,7 +72,7 @@ class Report:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Examined:
     seconds: float
     digest: bytes  # of the samples; empty if the file cannot be read or is silent
@@ -216,8 +215,8 @@ def as_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def as_json(report: Report) -> str:
-    """The same as JSON, schema ``kwspot.data-check/1``."""
+def to_dict(report: Report) -> dict[str, Any]:
+    """The same as plain values, schema ``kwspot.data-check/1``."""
 
     def numbers(count: Count) -> dict[str, float]:
         return {"clips": count.clips, "speakers": count.speakers, "hours": round(count.hours, 6)}
@@ -225,17 +224,12 @@ def as_json(report: Report) -> str:
     words: dict[str, dict[str, Any]] = {}
     for (word, part), count in report.words.items():
         words.setdefault(_shown(word), {})[part] = numbers(count)
-    return json.dumps(
-        {
-            "schema": "kwspot.data-check/1",
-            "folder": _shown(report.folder),
-            "words": words,
-            "parts": {part: numbers(count) for part, count in report.parts.items()},
-            "noise": {"files": report.noise.clips, "hours": round(report.noise.hours, 6)},
-            "notes": [_shown(note) for note in report.notes],
-            "faults": [{"kind": f.kind, "path": f.path, "detail": f.detail} for f in report.faults],
-        },
-        indent=2,
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return {
+        "schema": "kwspot.data-check/1",
+        "folder": _shown(report.folder),
+        "words": words,
+        "parts": {part: numbers(count) for part, count in report.parts.items()},
+        "noise": {"files": report.noise.clips, "hours": round(report.noise.hours, 6)},
+        "notes": [_shown(note) for note in report.notes],
+        "faults": [dataclasses.asdict(fault) for fault in report.faults],
+    }

@@ -82,18 +82,13 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kwspot.runtime.audio.recordings import DataFolder
-    from kwspot.train.data.check import as_json, as_text, examine
+    from kwspot.runtime.results import STDOUT, write_json
+    from kwspot.train.data.check import as_text, examine, to_dict
 
     report = examine(DataFolder(args.folder))
-    if args.json == "-":
-        print(as_json(report))
-        return 0
-    if args.json:
-        from kwspot.runtime.files import whole_file
-
-        with whole_file(args.json) as path:
-            path.write_text(as_json(report) + "\n", encoding="utf-8")
-    print(as_text(report))
+    write_json(to_dict(report), args.json)
+    if args.json != STDOUT:
+        print(as_text(report))
     return 0
 
 

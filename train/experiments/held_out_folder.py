@@ -50,6 +50,7 @@ _FREQUENT = 100
 _MOST_OF_A_SOURCE = 1000
 _MOST_OF_SILENCE = 300
 _VOICES_A_WORD = 12
+_SEED = 1
 
 Sounds = list[tuple[str, str, NDArray[np.int16]]]
 """Word, name of the file without its ending, sound."""
@@ -57,7 +58,7 @@ Sounds = list[tuple[str, str, NDArray[np.int16]]]
 _T = TypeVar("_T")
 
 
-def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 1) -> dict[str, int]:
+def write_held_out(folder: DataFolder, config: Config, to: Path) -> dict[str, int]:
     """Write the test folder whole; returns source → clips.
 
     Raises
@@ -79,7 +80,7 @@ def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
 
     counts = {}
     with whole_folder(to) as new:
-        for source, sounds in _sources(folder, config, seed):
+        for source, sounds in _sources(folder, config):
             for word, name, samples in sounds:
                 path = new / source / word / f"{name}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,13 +88,13 @@ def write_held_out(folder: DataFolder, config: Config, to: Path, *, seed: int = 
             counts[source] = len(sounds)
             print(f"{source}: {len(sounds)} clips", file=sys.stderr, flush=True)
         tables = config.to_dict()
-        recipe = {"schema": "kwspot.held-out/1", "seed": seed, "clips": counts, "unknown": tables["unknown"]}
+        recipe = {"schema": "kwspot.held-out/1", "seed": _SEED, "clips": counts, "unknown": tables["unknown"]}
         recipe["held_out_noise"] = list(config.data.held_out_noise)
         (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return counts
 
 
-def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
+def _sources(folder: DataFolder, config: Config) -> list[tuple[str, Sounds]]:
     labels = labels_of(folder, config)
     words = [label for label in labels if label not in BACKGROUND_LABELS]
     held_out = config.unknown.held_out_words
@@ -109,31 +110,31 @@ def _sources(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, S
     rate_hz, length = config.features.sample_rate_hz, config.clip_samples
     made: list[tuple[str, Sounds]] = []
     for k, (source, clips) in enumerate(parts.items()):
-        chosen = _drawn(clips, _MOST_OF_A_SOURCE, np.random.default_rng([seed, 1, k]))
+        chosen = _drawn(clips, _MOST_OF_A_SOURCE, np.random.default_rng([_SEED, 1, k]))
         sounds = [(clip.word, clip.path.stem, fit_length(read_sound(clip.path, rate_hz), length)) for clip in chosen]
         made.append((source, sounds))
     for k, group in enumerate(speech_recordings(folder.root, config)[1]):
         if not group.paths:
             continue
-        rng = np.random.default_rng([seed, 2, k])
+        rng = np.random.default_rng([_SEED, 2, k])
         pieces = _drawn(cut_speech([group], length, rate_hz, rng), _MOST_OF_A_SOURCE, rng)
         made.append((f"speech-{group.root.name}", [("speech", f"piece{n:04}", p) for n, p in enumerate(pieces)]))
     if held_out:
         said = choose_unlike(held_out, words)
         # Other drawn voices than training's; espeak-ng's timbre is one, so this is the easiest of the sources.
-        spoken = synthesise_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([seed, 3]))
+        spoken = synthesise_clips(said, _VOICES_A_WORD, length, rate_hz, np.random.default_rng([_SEED, 3]))
         names = [(word, f"voice{n:02}") for word in said for n in range(_VOICES_A_WORD)]
         made.append(("spoken", [(word, name, sound) for (word, name), sound in zip(names, spoken, strict=True)]))
-    return [(source, sounds) for source, sounds in [*made, *_silence(folder, config, seed)] if sounds]
+    return [(source, sounds) for source, sounds in [*made, *_silence(folder, config)] if sounds]
 
 
-def _silence(folder: DataFolder, config: Config, seed: int) -> list[tuple[str, Sounds]]:
+def _silence(folder: DataFolder, config: Config) -> list[tuple[str, Sounds]]:
     """Drawn pieces of the held-out noise, the same ones at each level, and one of zeros."""
     rate_hz, length = config.features.sample_rate_hz, config.clip_samples
     paths = [path for group in noise_recordings(folder, config)[1] for path in group.paths]
     if not paths:
         return []
-    rng = np.random.default_rng([seed, 4])
+    rng = np.random.default_rng([_SEED, 4])
     each = max(1, _MOST_OF_SILENCE // len(paths))
     pieces: Sounds = []
     for path in paths:

@@ -24,6 +24,7 @@ from kwspot.runtime.audio.recordings import NOISE_FOLDER, DataFolder
 from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_folder
+from kwspot.runtime.progress import Reminder
 from kwspot.train.data.negatives import read_vocabulary
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, Synthesiser
 from kwspot.train.speech.programs import program_voices
@@ -33,7 +34,6 @@ from kwspot.train.word.noise import write_rooms
 _FREE_PROGRAMS = ("flite-", "pico-")
 _PROGRAMS_SHARE = 0.5
 _WORKERS = 3
-_TOLD_EVERY = 2000
 _HELD_EVERY = 8
 
 
@@ -65,12 +65,12 @@ def write_words(folder: Path, recordings: Path, utterances: int, seed: int) -> N
         write_wav(folder / name, at_drawn_level(voice.speak(word, rng), rng), SYNTH_RATE_HZ)
         return name if held else None
 
-    held_out = []
+    held_out, reminder = [], Reminder()
     with ThreadPoolExecutor(_WORKERS) as pool:
         for index, name in enumerate(pool.map(speak, range(utterances * len(words)))):
             held_out += [name] if name else []
-            if (index + 1) % _TOLD_EVERY == 0:
-                print(f"spoken {index + 1} of {utterances * len(words)}", file=sys.stderr, flush=True)
+            reminder.say(f"spoken {index + 1:,} of {utterances * len(words):,}")
+    reminder.end()
     spoken_by_people = [word for word in data.words if word in words]
     for part in ("train", "validation"):
         for clip in data.clips(part, spoken_by_people):

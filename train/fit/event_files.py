@@ -44,8 +44,6 @@ class EventFiles:
         with self._writer.as_default():
             for row in history[self._written :]:
                 for key, tag in _TAGS.items():
-                    if key in row:  # a checkpoint of an older kwspot has rows without a rate
-                        value = np.float32(row[key])
-                        tensorflow.summary.write(tag, value, step=int(row["epoch"]), metadata=_SCALAR)
+                    tensorflow.summary.write(tag, np.float32(row[key]), step=int(row["epoch"]), metadata=_SCALAR)
         self._writer.flush()
         self._written = len(history)

@@ -14,7 +14,6 @@ Speech Commands v1 and on what espeak-ng, flite and pico say.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.run_folder import Run, is_run, read_run
+from kwspot.train.data.download import sha256_of
 
 SHIPPED = {path.stem: path for path in sorted((Path(__file__).parents[1] / "weights").glob("*.npz"))}
 """Name → file."""
@@ -55,9 +55,9 @@ def read_start(name: str) -> Start:
         with np.load(SHIPPED[name], allow_pickle=False) as arrays:
             held = {key: arrays[key] for key in arrays.files}
         mean, std = (tuple(held.pop(key).tolist()) for key in ("mean", "std"))
-        return Start(held, Normalisation(mean, std), _sha256(SHIPPED[name]))
+        return Start(held, Normalisation(mean, std), sha256_of(SHIPPED[name]))
     run = read_run(name)
-    return Start(_weights_of_run(run), run.normalisation, _sha256(run.model_path))
+    return Start(_weights_of_run(run), run.normalisation, sha256_of(run.model_path))
 
 
 def load_into(model: Any, start: Start) -> list[str]:
@@ -100,10 +100,6 @@ def _weights_of_run(run: Run) -> dict[str, Any]:
 
     model = keras.saving.load_model(run.model_path, compile=False)
     return {f"{layer.name}/{k}": value for layer in model.layers for k, value in enumerate(layer.get_weights())}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,8 @@ def time_spent(history: History, examples: object) -> dict[str, Any]:
     with a core for each of the pipeline's threads; None where the features
     were computed once, before.
     """
-    counted = [row for row in history if "step_s" in row]  # a checkpoint of an older kwspot has rows without
-    sums = {key: sum(row[key] for row in counted) for key in ("waiting_s", "step_s", "validation_s")}
-    clips = sum(row["clips_per_s"] * row["seconds"] for row in counted)
+    sums = {key: sum(row[key] for row in history) for key in ("waiting_s", "step_s", "validation_s")}
+    clips = sum(row["clips_per_s"] * row["seconds"] for row in history)
     made = examples.clips_per_s if isinstance(examples, DrawnExamples) else None
     return {
         **{key: round(seconds, 2) for key, seconds in sums.items()},

@@ -7,13 +7,14 @@ channel, (T, C, 1).
 
 from __future__ import annotations
 
-import difflib
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
+from kwspot.train.config.toml_table import check_known
 from kwspot.train.models.batch_norm_folding import fold_batch_norms
 from kwspot.train.models.bc_resnet import bc_resnet
 from kwspot.train.models.blocks import batch_norm_relu, dropout_layer, picture, softmax
@@ -39,23 +40,28 @@ def conv1(features: Any, labels: int, *, filters: int = 32, pool: int = 2, dense
     return softmax(x, labels)
 
 
-def conv2(features: Any, labels: int, *, filters: int = 32, filters2: int = 64, dense: int = 128) -> Any:
-    """Two 3×3 convolutions, each with pooling, one hidden layer."""
-    return _conv2(features, labels, filters, filters2, dense, 0.0, 0.0)
-
-
-def conv2_dropout(
+def conv2(
     features: Any,
     labels: int,
     *,
     filters: int = 32,
     filters2: int = 64,
     dense: int = 128,
-    dropout: float = 0.25,
-    dense_dropout: float = 0.5,
+    dropout: float = 0.0,
+    dense_dropout: float = 0.0,
 ) -> Any:
-    """`conv2` with dropout after each pooling and before the output."""
-    return _conv2(features, labels, filters, filters2, dense, dropout, dense_dropout)
+    """Two 3×3 convolutions, each with pooling and dropout, one hidden layer, dropout again; at 0 there is none."""
+    x = picture(features)  # (T, C, 1)
+    x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
+    x = layers.MaxPooling2D(2, name="pool1")(x)  # ((T - 2) // 2, (C - 2) // 2, filters)
+    x = dropout_layer(x, dropout, "dropout1")
+    x = layers.Conv2D(filters2, 3, activation="relu", name="conv2")(x)
+    x = layers.MaxPooling2D(2, name="pool2")(x)  # (((T - 2) // 2 - 2) // 2, ..., filters2)
+    x = dropout_layer(x, dropout, "dropout2")
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(dense, activation="relu", name="dense")(x)  # (dense)
+    x = dropout_layer(x, dense_dropout, "dropout3")
+    return softmax(x, labels)
 
 
 def conv1d(features: Any, labels: int, *, filters: int = 64, kernel: int = 5, dropout: float = 0.3) -> Any:
@@ -107,7 +113,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "perceptron": perceptron,
     "conv1": conv1,
     "conv2": conv2,
-    "conv2-dropout": conv2_dropout,
+    "conv2-dropout": functools.partial(conv2, dropout=0.25, dense_dropout=0.5),
     "conv1d": conv1d,
     "lstm": lstm,
     "gru": gru,
@@ -181,10 +187,7 @@ def export_form(model: Any, name: str, frames: int, labels: int, /, **options: A
 
 
 def _function(name: str) -> Callable[..., Any]:
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"unknown model {name}; {hint}expected one of {', '.join(MODELS)}")
+    check_known(name, MODELS, "model")
     return MODELS[name]
 
 
@@ -196,33 +199,11 @@ def _checked_options(name: str, function: Callable[..., Any], options: dict[str,
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and key != "unroll"
     }
     for key, value in options.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            allowed = f"expected some of {', '.join(known)}" if known else "it has none"
-            raise ConfigError(f"unknown option {key} of model {name}; {hint}{allowed}")
+        check_known(key, known, "option", f" of model {name}")
         if isinstance(known[key], float):
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-            expected = "a number from 0 to below 1"
+            fits, expected = isinstance(value, int | float) and 0 <= value < 1, "a number from 0 to below 1"
         else:
-            fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            expected = "a whole number of at least 1"
-        if not fits:
+            fits, expected = isinstance(value, int) and value >= 1, "a whole number of at least 1"
+        if not fits or isinstance(value, bool):
             raise ConfigError(f"model.{key} = {value!r}; expected {expected}")
     return dict(options)
-
-
-def _conv2(
-    features: Any, labels: int, filters: int, filters2: int, dense: int, dropout: float, dense_dropout: float
-) -> Any:
-    x = picture(features)  # (T, C, 1)
-    x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
-    x = layers.MaxPooling2D(2, name="pool1")(x)  # ((T - 2) // 2, (C - 2) // 2, filters)
-    x = dropout_layer(x, dropout, "dropout1")
-    x = layers.Conv2D(filters2, 3, activation="relu", name="conv2")(x)
-    x = layers.MaxPooling2D(2, name="pool2")(x)  # (((T - 2) // 2 - 2) // 2, ..., filters2)
-    x = dropout_layer(x, dropout, "dropout2")
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(dense, activation="relu", name="dense")(x)  # (dense)
-    x = dropout_layer(x, dense_dropout, "dropout3")
-    return softmax(x, labels)

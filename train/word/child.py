@@ -14,7 +14,7 @@ from kwspot.runtime.audio.file_formats import is_sound
 from kwspot.runtime.audio.recordings import SYNTHESIS_RECIPE
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.files import whole_file, whole_folder
-from kwspot.train.word.folder import SoundsRequest, describe, write_sounds
+from kwspot.train.word.folder import describe, write_sounds
 from kwspot.train.word.mining import mine
 from kwspot.train.word.plan import Plan
 from kwspot.train.word.sources import recorded_utterances
@@ -27,9 +27,8 @@ _MINED_LEAST = 300
 def speak(plan: Plan, work: Path) -> None:
     """Write the folder of sounds."""
     recorded = recorded_utterances(plan.recordings, plan.phrases) if plan.recordings else []
-    request = SoundsRequest(plan.phrases, plan.language, plan.seed, plan.settings, recorded, plan.negatives)
     with whole_folder(work / "sounds", overwrite=True) as folder:
-        recipe = write_sounds(folder, request, work / "spoken")
+        recipe = write_sounds(folder, plan, recorded, work / "spoken")
     print(describe(recipe), file=sys.stderr)
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kwspot.runtime.errors import BundleError, ConfigError
-from kwspot.runtime.names import find_name_fault
+from kwspot.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from kwspot.train.word.plan import Plan
@@ -72,7 +71,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--target-fa-per-hour {args.target_fa_per_hour:g}; expected more than 0")
     if not 0 <= args.seed < 2**32:
         raise ConfigError(f"--seed {args.seed}; expected 0 to 4294967295")
-    _check_bundle(args.bundle, overwrite=args.overwrite)
+    from kwspot.runtime.model.edit import check_target
+
+    check_target(args.bundle, overwrite=args.overwrite)
     from kwspot.train.speech.espeak import Synthesiser
     from kwspot.train.speech.phrases import check_length, tidy_phrase, transcribe, write_samples
     from kwspot.train.speech.voices import voice_set
@@ -138,14 +139,3 @@ def _work(plan: Plan, args: argparse.Namespace, again: str) -> int:
         steps.write()
     print(f"written: {args.bundle}; listen with: kwspot listen {args.bundle}")
     return 0
-
-
-def _check_bundle(bundle: Path, *, overwrite: bool) -> None:
-    if fault := find_name_fault(bundle.name.removesuffix(".kws")):
-        raise BundleError(f"{bundle} cannot be the name of a bundle: {fault}; name another --bundle, as in NAME.kws")
-    if not bundle.exists():
-        return
-    if not overwrite:
-        raise BundleError(f"{bundle} exists; expected a new folder: name another --bundle, or add --overwrite")
-    if not (bundle / "bundle.json").is_file():
-        raise BundleError(f"{bundle} exists and is no bundle; name another --bundle")

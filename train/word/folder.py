@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,12 @@ from kwspot.train.speech.phonemes import confusables
 from kwspot.train.speech.phrases import LONGEST_UTTERANCE_MS, clip_ms
 from kwspot.train.speech.voices import voice_set
 from kwspot.train.word.noise import write_noise, write_rooms
-from kwspot.train.word.plan import WordSettings
+from kwspot.train.word.plan import Plan
 from kwspot.train.word.script import sentences, speak_all, utterances
 from kwspot.train.word.sources import (
     RecordedUtterance,
     is_for_calibration,
-    is_marked_wrong,
+    is_marked,
     link_all,
     negative_sounds,
 )
@@ -46,19 +45,7 @@ NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
 _LANGUAGES = ("en", "de", "es", "fr", "it", "pl", "pt", "sv")
 
 
-@dataclass(frozen=True)
-class SoundsRequest:
-    """What to make a data folder of."""
-
-    phrases: tuple[str, ...]
-    language: str
-    seed: int
-    settings: WordSettings
-    recorded: Sequence[RecordedUtterance]
-    negatives: Sequence[Path]
-
-
-def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str, Any]:
+def write_sounds(folder: Path, plan: Plan, recorded: Sequence[RecordedUtterance], cache: Path) -> dict[str, Any]:
     """Fill an empty folder, and return its recipe: counts, voices, confusable phrases, the length of a clip.
 
     What is spoken is kept in `cache`, and what is there is not spoken again.
@@ -70,43 +57,41 @@ def write_sounds(folder: Path, request: SoundsRequest, cache: Path) -> dict[str,
     DataFolderError
         If a folder of negatives holds none.
     """
-    synthesiser, settings = Synthesiser(), request.settings
-    voices = voice_set(synthesiser, request.language, request.seed, settings.held_out_voices)
-    accent = synthesiser.accents(request.language)[0]
+    synthesiser, settings = Synthesiser(), plan.settings
+    voices = voice_set(synthesiser, plan.language, plan.seed, settings.held_out_voices)
+    accent = synthesiser.accents(plan.language)[0]
     words, data = read_vocabulary(), folder / "data"
     print("finding phrases that sound nearly alike", file=sys.stderr, flush=True)
-    near = (
-        confusables(request.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
-    )
-    foreign = [language for language in _LANGUAGES if language != request.language]
-    own = {synthesiser.phonemes(phrase, accent) for phrase in request.phrases}
+    near = confusables(plan.phrases, words, settings.confusables, synthesiser, accent) if settings.confusables else []
+    foreign = [language for language in _LANGUAGES if language != plan.language]
+    own = {synthesiser.phonemes(phrase, accent) for phrase in plan.phrases}
     others = [word for word in words if synthesiser.phonemes(word, accent) not in own]
     script = [
-        *utterances(data, request.phrases, settings.utterances, each=False, longest_s=LONGEST_UTTERANCE_MS / 1000),
+        *utterances(data, plan.phrases, settings.utterances, each=False, longest_s=LONGEST_UTTERANCE_MS / 1000),
         *utterances(data / NEARLY, [text for text, _ in near], settings.utterances_of_confusable, each=True),
         *utterances(data / OTHERS, others, settings.utterances_of_word, each=True),
-        *sentences(folder, others, settings.sentences, request.seed),
-        *sentences(folder, others, settings.foreign_sentences, request.seed, foreign),
+        *sentences(folder, others, settings.sentences, plan.seed),
+        *sentences(folder, others, settings.foreign_sentences, plan.seed, foreign),
     ]
     voices_of = {"": voices} | {
-        language: voice_set(synthesiser, language, request.seed, settings.held_out_voices) for language in foreign
+        language: voice_set(synthesiser, language, plan.seed, settings.held_out_voices) for language in foreign
     }
-    lengths_s = speak_all(script, voices_of, settings.programs_share, request.seed, cache)
-    spoken = sum(task.folder.parent == data and task.text in request.phrases for task in script)
+    lengths_s = speak_all(script, voices_of, settings.programs_share, plan.seed, cache)
+    spoken = sum(task.folder.parent == data and task.text in plan.phrases for task in script)
     phrase_ms = 1000 * lengths_s[:spoken]
     length_ms = clip_ms(phrase_ms)
-    write_noise(data / NOISE_FOLDER, folder / "train", request.seed)
-    counts = _add_recordings(data, request) | _add_negatives(folder, request)
-    if request.negatives:
+    write_noise(data / NOISE_FOLDER, folder / "train", plan.seed)
+    counts = _add_recordings(data, plan, recorded) | _add_negatives(folder, plan)
+    if plan.negatives:
         print("listening to the rooms of the negatives", file=sys.stderr, flush=True)
-        write_rooms(data / NOISE_FOLDER, sorted((folder / "train").iterdir()), request.seed)
+        write_rooms(data / NOISE_FOLDER, sorted((folder / "train").iterdir()), plan.seed)
     held_out = {voice.name for voice in voices.held_out}
-    held_out |= {utterance.file_speaker for utterance in request.recorded if utterance.held_out}
+    held_out |= {utterance.file_speaker for utterance in recorded if utterance.held_out}
     _list_validation(data, held_out)
     recipe = {
         "schema": "kwspot.word-sounds/2",
-        "phrases": list(request.phrases),
-        "phonemes": {phrase: synthesiser.phonemes(phrase, accent) for phrase in request.phrases},
+        "phrases": list(plan.phrases),
+        "phonemes": {phrase: synthesiser.phonemes(phrase, accent) for phrase in plan.phrases},
         "clip_ms": length_ms,
         "longer_than_clip": float(np.mean(phrase_ms > length_ms)),
         "espeak": synthesiser.version,
@@ -134,33 +119,33 @@ def describe(recipe: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _add_recordings(data: Path, request: SoundsRequest) -> dict[str, int]:
+def _add_recordings(data: Path, plan: Plan, recorded: Sequence[RecordedUtterance]) -> dict[str, int]:
     """Link the user's recordings, as often as their share asks for."""
     counts = {}
-    share = request.settings.recordings_share
-    for phrase in request.phrases:
-        recorded = [utterance for utterance in request.recorded if utterance.phrase == phrase]
-        kept = [utterance for utterance in recorded if not utterance.held_out]
-        times = max(1, round(share / (1 - share) * request.settings.utterances / len(kept))) if kept and share else 0
-        for utterance in recorded:
+    share = plan.settings.recordings_share
+    for phrase in plan.phrases:
+        spoken = [utterance for utterance in recorded if utterance.phrase == phrase]
+        kept = [utterance for utterance in spoken if not utterance.held_out]
+        times = max(1, round(share / (1 - share) * plan.settings.utterances / len(kept))) if kept and share else 0
+        for utterance in spoken:
             for k in range(1 if utterance.held_out else times):
                 name = f"{utterance.file_speaker}_nohash_{utterance.number * 1000 + k}{utterance.path.suffix}"
                 (data / phrase / name).symlink_to(utterance.path.resolve())
-        counts[f"recordings of {phrase}"] = len(recorded)
+        counts[f"recordings of {phrase}"] = len(spoken)
     return counts
 
 
-def _add_negatives(folder: Path, request: SoundsRequest) -> dict[str, int]:
+def _add_negatives(folder: Path, plan: Plan) -> dict[str, int]:
     sounds, noises = [], []
-    for negatives in request.negatives:
-        found, noise = negative_sounds(negatives, request.phrases)
+    for negatives in plan.negatives:
+        found, noise = negative_sounds(negatives, plan.phrases)
         sounds += found
         noises += noise
-    wrong = [path for path in sounds if is_marked_wrong(path)]
+    wrong = [path for path in sounds if is_marked(path, "wrong")]
     rest = sorted(set(sounds) - set(wrong))
     calibrate = [path for path in rest if is_for_calibration(path)]
     train = [path for path in rest if not is_for_calibration(path)]
-    if request.negatives and not (calibrate and train):
+    if plan.negatives and not (calibrate and train):
         raise DataFolderError(
             f"{len(rest)} negatives are of too few speakers to train with some and calibrate with others; expected "
             "files of ten speakers or more: add some"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +13,8 @@ from kwspot.runtime import load_bundle
 from kwspot.runtime.audio.recordings import read_sound
 from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.detect.replay import Replay, Scorer
+from kwspot.runtime.progress import Reminder
 from kwspot.train.word.sources import negative_speaker
-
-_TOLD_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ def mine(
     scorer, replay = Scorer(bundle), Replay(manifest, dict.fromkeys(manifest.words, threshold))
     length = clip_ms * rate_hz // 1000
     found: list[tuple[float, int, str, NDArray[np.int16]]] = []
-    seconds, above, told = 0.0, 0, time.monotonic()
+    seconds, above, reminder = 0.0, 0, Reminder()
     order = np.random.default_rng([seed, 0x3E]).permutation(len(sounds))
     for number, k in enumerate(order, 1):
         sound = read_sound(sounds[k], rate_hz)
@@ -58,9 +55,8 @@ def mine(
             clip = np.pad(sound, (0, max(0, end - len(sound))))[max(0, end - length) : end]
             above += detection.score >= manifest.decision.threshold_of(detection.label)
             found.append((detection.score, len(found), negative_speaker(sounds[k]), clip))
-        if time.monotonic() - told > _TOLD_EVERY_S:
-            told = time.monotonic()
-            print(f"heard {number:,} of {len(sounds):,} sounds, {len(found)} false accepts", file=sys.stderr)
+        reminder.say(f"heard {number:,} of {len(sounds):,} sounds, {len(found)} false accepts")
+    reminder.end()
     for _, number, speaker, clip in sorted(found, key=lambda entry: (-entry[0], entry[1]))[:most]:
         write_wav(target / f"mined-{speaker}_nohash_{number}.wav", clip, rate_hz)
     return Mined(seconds, len(found), above)

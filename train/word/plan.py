@@ -13,7 +13,7 @@ from kwspot.runtime.audio.file_formats import SOUND_EXTENSIONS
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.toml_file import read_toml
 from kwspot.train.config.config import Config
-from kwspot.train.config.tables import demand
+from kwspot.train.config.tables import demand, demand_each
 from kwspot.train.config.toml_table import plain, read_table
 from kwspot.train.word.verifier_cli import CALLS_PER_HOUR, PASSES, TRIGGER_SCORE
 
@@ -72,16 +72,14 @@ class WordSettings:
 
     def __post_init__(self) -> None:
         demand(self.utterances >= 12, "word.utterances", self.utterances, "12 or more")
-        for name in ("programs_share", "recordings_share", "mining_threshold"):
-            demand(0 <= getattr(self, name) < 1, f"word.{name}", getattr(self, name), "0 to below 1")
-        counts = ("confusables", "utterances_of_confusable", "utterances_of_word", "foreign_sentences")
-        for name in (*counts, "verifier_passes"):
-            demand(getattr(self, name) >= 0, f"word.{name}", getattr(self, name), "0 or more")
+        shares = "programs_share recordings_share mining_threshold"
+        demand_each(self, "word", shares, lambda share: 0 <= share < 1, "0 to below 1")
+        counts = "confusables utterances_of_confusable utterances_of_word foreign_sentences verifier_passes"
+        demand_each(self, "word", counts, lambda count: count >= 0, "0 or more")
+        demand_each(self, "word", "sentences mining_most", lambda count: count >= 1, "1 or more")
         demand(0 < self.trigger_score < 1, "word.trigger_score", self.trigger_score, "a score between 0 and 1")
         most = self.verifier_calls_per_hour
         demand(0 < most < math.inf, "word.verifier_calls_per_hour", most, "a number above 0")
-        for name in ("sentences", "mining_most"):
-            demand(getattr(self, name) >= 1, f"word.{name}", getattr(self, name), "1 or more")
         demand(self.start in STARTS, "word.start", self.start, f"one of {', '.join(STARTS)}")
 
     def of(self, *names: str) -> dict[str, Any]:

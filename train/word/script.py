@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.wav import write_wav
+from kwspot.runtime.progress import Reminder
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ
 from kwspot.train.speech.voices import VoiceSet, at_drawn_level
 
 _WORKERS = 3
 # So often an utterance that is too long is drawn anew.
 _TRIES = 12
-_TOLD_EVERY_S = 5.0
 _VALIDATION_SHARE = 1 / 6
 _WORDS_OF_SENTENCE = (5, 12)
 # Of a WAV file as write_wav makes it; behind it come two bytes for each sample.
@@ -97,19 +96,14 @@ def speak_all(
         return file, (file.stat().st_size - _HEADER_BYTES) / 2 / SYNTH_RATE_HZ
 
     pool, lengths, started = ThreadPoolExecutor(_WORKERS), np.empty(len(script)), time.monotonic()
-    needed, told = set(), started
+    needed, reminder = set(), Reminder()
     try:
         for index, (file, lengths[index]) in enumerate(pool.map(speak, range(len(script)))):
             needed.add(file)
-            now = time.monotonic()
-            if now - told > _TOLD_EVERY_S or index + 1 == len(script):
-                told, left_s = now, (len(script) - index - 1) * (now - started) / (index + 1)
-                print(
-                    f"spoken {index + 1:,} of {len(script):,} utterances, {left_s:.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            left_s = (len(script) - index - 1) * (time.monotonic() - started) / (index + 1)
+            reminder.say(f"spoken {index + 1:,} of {len(script):,} utterances, {left_s:.0f} s left")
     finally:
+        reminder.end()
         pool.shutdown(cancel_futures=True)
     for file in set(cache.iterdir()) - needed:
         file.unlink()

@@ -114,7 +114,7 @@ def negative_sounds(folder: Path, phrases: Sequence[str]) -> tuple[list[Path], l
     found = [
         path
         for path in paths
-        if (not is_below_name(path, folder, phrases) or is_marked_wrong(path)) and not _marked(path, "right")
+        if (not is_below_name(path, folder, phrases) or is_marked(path, "wrong")) and not is_marked(path, "right")
     ]
     if not found:
         own = f", but {len(paths)} of {', '.join(phrases)}" if paths else ""
@@ -135,13 +135,8 @@ def link_all(paths: Iterable[Path], folder: Path) -> int:
     return count
 
 
-def is_marked_wrong(path: Path) -> bool:
-    """Tell whether this is a saved event that a person has marked as a false accept."""
-    return _marked(path, "wrong")
-
-
-def _marked(path: Path, mark: str) -> bool:
-    """Read the mark of an event that ``--save-events`` kept (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
+def is_marked(path: Path, mark: str) -> bool:
+    """Tell whether a person has marked a saved event so (:mod:`kwspot.runtime.sinks.saved_sounds`)."""
     beside = path.with_suffix(".json")
     try:
         told = json.loads(beside.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,39 +92,29 @@ class Steps:
         of_training = {"training": {name: dict(table) for name, table in plan.tables.items()}, "start": settings.start}
         of_verifier = settings.of("trigger_score", "verifier_calls_per_hour")
         steps = [
-            Step("speak", spoken / _UTTERANCES_PER_S, of_speech, [self._sounds], lambda: self._own("speak")),
+            Step("speak", spoken / _UTTERANCES_PER_S, of_speech, [self._sounds], partial(self._own, "speak")),
             Step("train", _START_S + epochs * examples / _EXAMPLES_PER_S, of_training, [self._run], self._train),
-            self._step("export", _EXPORT_S, {"name": self._bundle.stem}, self._first_stage, self._export),
+            Step("export", _EXPORT_S, {"name": self._bundle.stem}, [self._first_stage.parent], self._export),
         ]
         last = self._first_stage
         if settings.verifier_passes:
-            last, once = self._verified_again, examples / _VERIFIED_PER_S
-            passes, mining = settings.of("verifier_passes"), settings.of("mining_threshold", "mining_most")
+            last, once_s = self._verified_again, examples / _VERIFIED_PER_S
+            passes, mined = settings.verifier_passes, self._sounds / "data" / "_mined_"
+            of_mining, of_passes = settings.of("mining_threshold", "mining_most"), settings.of("verifier_passes")
+            teach, mine = partial(self._teach, self._verified, 1), partial(self._own, "mine", str(self._verified))
+            teach_again = partial(self._teach, self._verified_again, passes)
             steps += [
-                self._step("verifier", once + _HEADS_S, of_verifier, self._verified, self._verify),
-                Step("mine", _MINING_S, mining, [self._sounds / "data" / "_mined_"], self._mine),
-                self._step(
-                    "verifier again",
-                    settings.verifier_passes * once + _HEADS_S,
-                    passes,
-                    self._verified_again,
-                    self._verify_again,
-                ),
+                Step("verifier", once_s + _HEADS_S, of_verifier, [self._verified.parent], teach),
+                Step("mine", _MINING_S, of_mining, [mined], mine),
+                Step("verifier again", passes * once_s + _HEADS_S, of_passes, [last.parent], teach_again),
             ]
-        target = {"target_fa_per_hour": plan.target_fa_per_hour}
-        return [
-            *steps,
-            self._step("calibrate", _CALIBRATION_S, target, self._calibrated, lambda: self._calibrate(last)),
-        ]
+        target, calibrate = {"target_fa_per_hour": plan.target_fa_per_hour}, partial(self._calibrate, last)
+        return [*steps, Step("calibrate", _CALIBRATION_S, target, [self._calibrated.parent], calibrate)]
 
     def write(self) -> None:
         """Copy the last bundle to its place."""
         with whole_folder(self._bundle, overwrite=self._overwrite) as folder:
             shutil.copytree(self._calibrated, folder, dirs_exist_ok=True)
-
-    def _step(self, name: str, about_s: float, inputs: Mapping[str, Any], bundle: Path, do: Callable[[], None]) -> Step:
-        """Return a step that makes a bundle in a folder of its own."""
-        return Step(name, about_s, inputs, [bundle.parent], do)
 
     def _kwspot(self, *arguments: str, module: str = "kwspot.runtime.cli", results: bool = True) -> None:
         scratch = {"TMPDIR": str((self._work / SCRATCH).resolve())}
@@ -145,15 +136,6 @@ class Steps:
 
     def _export(self) -> None:
         self._kwspot("export", str(self._run), "--kind", "stream", "--bundle", str(self._first_stage))
-
-    def _verify(self) -> None:
-        self._teach(self._verified, passes=1)
-
-    def _mine(self) -> None:
-        self._own("mine", str(self._verified))
-
-    def _verify_again(self) -> None:
-        self._teach(self._verified_again, passes=self._plan.settings.verifier_passes)
 
     def _teach(self, target: Path, passes: int) -> None:
         settings = self._plan.settings

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.backend import keras
 from kwspot.train.config.config import load_preset
-from kwspot.train.experiments.fake_quant import FakeQuantised
-from kwspot.train.experiments.qat import quantised_form
+from kwspot.train.experiments.qat import FakeQuantised, quantised_form
 from kwspot.train.fit.macs import count_cost
 from kwspot.train.models.batch_norm_folding import fold_batch_norms
 from kwspot.train.models.registry import export_form, training_form
@@ -178,6 +177,6 @@ def test_int8_tflite_and_onnx_agree(kept: Any, frames: NDArray[np.float32], tmp_
     kept.save(tmp_path / "model.keras")
     converted = convert(tmp_path / "model.keras", frames, frames)
     truth = converted.keras_scores.argmax(axis=1)
-    parity = check_parity(converted.models, describe(converted.models), frames, truth, converted.keras_scores)
+    parity = check_parity(converted, describe(converted.models), frames, truth)
     assert parity.onnx_steps == 0
     assert parity.same_label >= 0.9 * len(frames)

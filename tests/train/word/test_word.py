@@ -164,7 +164,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "has 1 recordings of 'computer'; expected 5 or more" in refused(
         capsys, "computer", "--bundle", bundle, "--recordings", tmp_path / "mine"
     )
-    assert "_x.kws cannot be the name of a bundle: it begins with '_'" in refused(
+    assert "_x.kws' cannot be the name of a bundle: it begins with '_'" in refused(
         capsys, "computer", "--bundle", tmp_path / "_x.kws"
     )
     config = tmp_path / "bad.toml"
@@ -393,7 +393,7 @@ def test_a_training_begins_with_the_shipped_weights(name: str) -> None:
 def test_the_folder_of_words_is_spoken_and_recorded(
     tone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words_folder, "vocabulary", lambda: ["high", "low", "sea", "see"])
+    monkeypatch.setattr(words_folder, "read_vocabulary", lambda: ["high", "low", "sea", "see"])
     assert words_folder.main([str(tmp_path / "words"), "--recordings", str(tone_folder), "--utterances", "16"]) == 0
     folder = DataFolder(tmp_path / "words")
     assert folder.words == ("high", "low", "sea")  # "see" sounds like "sea"
