@@ -78,6 +78,8 @@ class KeywordSpotter:
         self._start = self._start_of(0)
         """Frame k, counted from 1, of this stretch of sound ends at ``_start + k * _hop_samples``."""
         self._last: Results = []
+        self.keeps_smoothed = False
+        """Whether `last_smoothed` is filled: it costs a thirtieth of the loop, and only who shows it needs it."""
         self.last_smoothed: list[NDArray[np.float32] | None] = []
         """The decision's mean, float32 (labels,), after each of `last_scores`; None where it has none yet."""
 
@@ -148,7 +150,8 @@ class KeywordSpotter:
         detections: list[Detection] = []
         for frames_seen, scores in results:
             detections += self._decision.push(scores, self._start + frames_seen * self._hop_samples)
-            self.last_smoothed.append(self._decision.smoothed)
+            if self.keeps_smoothed:
+                self.last_smoothed.append(self._decision.smoothed)
         return detections
 
     def skip(self, lost_samples: int) -> None:

@@ -39,7 +39,8 @@ def listen(
     def show(block: NDArray[np.int16], detections: Sequence[Detection]) -> int:
         for detection in detections:
             events.detection(detection)
-        events.show(Heard(block, spotter.samples_seen, spotter.last_scores, spotter.last_smoothed, detections))
+        if events.watchers:
+            events.show(Heard(block, spotter.samples_seen, spotter.last_scores, spotter.last_smoothed, detections))
         return len(detections)
 
     def place() -> dict[str, float]:

@@ -25,7 +25,7 @@ class EventWriter:
     ) -> None:
         self._rate_hz, self._clock = sample_rate_hz, clock
         self._observers = tuple(observers)
-        self._watchers = [observer for observer in observers if type(observer).watch is not Observer.watch]
+        self.watchers = [observer for observer in observers if type(observer).watch is not Observer.watch]
         self.started = False
         """Whether a stream has begun."""
 
@@ -57,7 +57,7 @@ class EventWriter:
 
     def show(self, heard: Heard) -> None:
         """Show a block to those observers that watch the sound."""
-        for observer in self._watchers:
+        for observer in self.watchers:
             observer.watch(heard)
 
     def alive(self) -> None:

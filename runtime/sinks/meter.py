@@ -54,6 +54,7 @@ class Meter(Observer):
     ) -> None:
         self._terminal, self._cpu_s, self._clock = terminal, cpu_s, clock
         self._spotter = spotter
+        spotter.keeps_smoothed = True
         manifest = spotter.bundle.manifest
         self._labels = manifest.labels
         self._rate_hz = manifest.features.sample_rate_hz

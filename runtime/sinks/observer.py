@@ -29,7 +29,8 @@ class Heard(NamedTuple):
     scores: Sequence[tuple[int, NDArray[np.float32]]]
     """(at_sample, float32 (labels,)) of each inference that the block completed."""
     smoothed: Sequence[NDArray[np.float32] | None]
-    """The decision's mean after each of `scores`, float32 (labels,); None where it has none yet."""
+    """The decision's mean after each of `scores`, float32 (labels,); None where it has none yet. Empty where no sink
+    has asked the spotter to keep it."""
     detections: Sequence[Detection]
 
 

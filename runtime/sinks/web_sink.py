@@ -56,6 +56,7 @@ class WebFeed(Observer):
 
     def __init__(self, spotter: KeywordSpotter) -> None:
         self._spotter = spotter
+        spotter.keeps_smoothed = True
         manifest = spotter.bundle.manifest
         self._manifest = manifest
         self._rate_hz = manifest.features.sample_rate_hz

@@ -27,6 +27,7 @@ def sound_of(folder) -> np.ndarray:
 def test_observers_get_every_event_and_every_block_with_its_scores(tiny_bundle, tone_folder, tmp_path):
     sound = sound_of(tone_folder)
     spotter, notes, path = KeywordSpotter(tiny_bundle), Notes(), tmp_path / "events"
+    spotter.keeps_smoothed = True
     with path.open("wb") as file:
         lines = JsonLines(file.fileno())
         events = EventWriter(RATE_HZ, [notes, lines])
