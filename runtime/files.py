@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         os.close(handle)
         beside.unlink(missing_ok=True)
+
+
+def write_whole_json(target: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Write values as JSON, whole."""
+    with whole_file(target) as beside:
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        beside.write_text(text + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def installer_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_archive(installer_wheel: Path, tmp_path: Path, monkeypatch) -> Callable[..., Path]:
-    """Write an archive for this machine and unpack it; returns the unpack_right folder."""
+    """Write an archive for this machine and unpack it; returns the unpacked folder."""
 
     def download(_board: Board, _requirements: Path, folder: Path) -> None:
         folder.mkdir()
@@ -86,7 +86,7 @@ def make_archive(installer_wheel: Path, tmp_path: Path, monkeypatch) -> Callable
 
 
 def install(folder: Path, prefix: Path, *options: str, path: str = "", **environment: str):
-    """Run the installer of an unpack_right archive."""
+    """Run the installer of an unpacked archive."""
     return subprocess.run(
         ["sh", str(folder / "install.sh"), "--prefix", str(prefix), *options],
         env={**board_environment(path), **environment},

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kwspot.runtime.errors import DataFolderError, DownloadError
-from kwspot.runtime.files import whole_folder
+from kwspot.runtime.files import whole_folder, write_whole_json
 from kwspot.train.data.download import Progress, download, sha256_of
 
 # The bucket behind http://download.tensorflow.org/data/, by TLS.
@@ -109,7 +109,7 @@ def fetch_speech_commands(to: Path, version: int, *, test_set: bool, keep_archiv
                 "files": files,
                 "licence": "CC BY 4.0",
             }
-            (folder / RECIPE_FILE).write_text(json.dumps(recipe, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            write_whole_json(folder / RECIPE_FILE, recipe)
         if not keep_archives:
             path.unlink()
         print(f"{to / archive.folder}: {files} files", file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.features.level import to_int16
 from kwspot.runtime.features.spec import INT16_FULL_SCALE
-from kwspot.runtime.files import whole_folder
+from kwspot.runtime.files import whole_folder, write_whole_json
 from kwspot.runtime.names import check_word
 from kwspot.train.data.noise import coloured_noise
 from kwspot.train.speech.espeak import SYNTH_RATE_HZ, EspeakVoice, Synthesiser, espeak_voices
@@ -84,9 +83,7 @@ def write_synthetic_folder(
             "seed": seed,
             "versions": {"kwspot": version("kwspot"), "espeak-ng": synthesiser.version, "numpy": np.__version__},
         }
-        (folder / SYNTHESIS_RECIPE).write_text(
-            json.dumps(recipe, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        write_whole_json(folder / SYNTHESIS_RECIPE, recipe)
 
 
 def _vary(voice: EspeakVoice, rng: np.random.Generator) -> EspeakVoice:

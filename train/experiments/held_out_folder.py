@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, DataFolderError
-from kwspot.runtime.files import whole_folder
+from kwspot.runtime.files import whole_folder, write_whole_json
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE
 from kwspot.train.config.config import Config, load_config, load_preset
 from kwspot.train.data.clips import labels_of
@@ -90,7 +89,7 @@ def write_held_out(folder: DataFolder, config: Config, to: Path) -> dict[str, in
         tables = config.to_dict()
         recipe = {"schema": "kwspot.held-out/1", "seed": _SEED, "clips": counts, "unknown": tables["unknown"]}
         recipe["held_out_noise"] = list(config.data.held_out_noise)
-        (new / RECIPE_FILE).write_text(json.dumps(recipe, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_whole_json(new / RECIPE_FILE, recipe)
     return counts
 
 

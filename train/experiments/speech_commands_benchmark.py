@@ -28,14 +28,14 @@ import numpy as np
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.files import write_whole_json
 from kwspot.runtime.intervals import wilson_interval
 from kwspot.runtime.labels import SILENCE, UNKNOWN
-from kwspot.runtime.run_folder import read_run
+from kwspot.runtime.run_folder import METRICS_FILE, read_run
 from kwspot.train.cli import read_asked, train_on_folder, training_parser
 from kwspot.train.config.config import Config
 from kwspot.train.config.tables import UnknownConfig
 from kwspot.train.data.fetch import ARCHIVES
-from kwspot.train.fit.run_writer import write_metrics
 
 _CORE = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 _V2_WORDS = (
@@ -169,7 +169,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
         "ci95": list(wilson_interval(int(right.sum()), len(clips))),
         "per_label": {label: [int(right[truth == k].sum()), int((truth == k).sum())] for k, label in enumerate(labels)},
     }
-    write_metrics(run, {**trained.metrics, "benchmark": found})
+    write_whole_json(run / METRICS_FILE, {**trained.metrics, "benchmark": found})
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,6 @@ from kwspot.runtime.run_folder import (
     CONFIG_FILE,
     HISTORY_COLUMNS,
     HISTORY_FILE,
-    METRICS_FILE,
     is_run,
 )
 
@@ -28,12 +26,6 @@ def write_run_config(path: Path, values: Mapping[str, Any]) -> None:
     """Write ``config.toml``, whole."""
     with whole_file(path / CONFIG_FILE) as file:
         file.write_text(tomli_w.dumps(values), encoding="utf-8")
-
-
-def write_metrics(path: Path, values: Mapping[str, Any]) -> None:
-    """Write ``metrics.json``, whole."""
-    with whole_file(path / METRICS_FILE) as file:
-        file.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_history(path: Path, history: Iterable[Mapping[str, float]]) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import RunError, name_some
 from kwspot.runtime.features.normalise import Normalisation
-from kwspot.runtime.files import whole_file
+from kwspot.runtime.files import whole_file, write_whole_json
 from kwspot.runtime.run_folder import CHECKPOINT_FOLDER, METRICS_FILE, MODEL_FILE, PROTOCOL, read_run_config
 from kwspot.train.backend import make_deterministic, tensorflow
 from kwspot.train.config.config import Config
@@ -243,8 +243,8 @@ def _write_artefacts(run: Path, fixed: Any, task: TrainingTask, fit_result: FitR
     confusion = confusion_matrix(truth, heard, len(task.labels))
     best, time = fit_result.best, time_spent(fit_result.history, task.examples)
     print(describe_time(time), file=sys.stderr)
-    run_writer.write_metrics(
-        run,
+    write_whole_json(
+        run / METRICS_FILE,
         {
             "best_epoch": fit_result.best_epoch,
             "epochs_run": fit_result.epochs_run,

@@ -13,7 +13,6 @@ Held-out voices, and speakers of recordings where there are some, are the valida
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from kwspot.runtime.audio.recordings import NOISE_FOLDER, SYNTHESIS_RECIPE
 from kwspot.runtime.errors import DataFolderError
+from kwspot.runtime.files import write_whole_json
 from kwspot.train.data.negatives import read_vocabulary
 from kwspot.train.speech.espeak import Synthesiser
 from kwspot.train.speech.phonemes import confusables
@@ -100,8 +100,7 @@ def write_sounds(folder: Path, plan: Plan, recorded: Sequence[RecordedUtterance]
         "counts": counts,
         "confusable": dict(near),
     }
-    text = json.dumps(recipe, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    (data / SYNTHESIS_RECIPE).write_text(text, encoding="utf-8")
+    write_whole_json(data / SYNTHESIS_RECIPE, recipe)
     return recipe
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from kwspot.runtime.errors import ConfigError
-from kwspot.runtime.files import LOCK_FILE, hold_lock, whole_file
+from kwspot.runtime.files import LOCK_FILE, hold_lock, write_whole_json
 from kwspot.train.config.toml_table import differences
 from kwspot.train.word.plan import Plan
 
@@ -55,11 +55,7 @@ class WorkState:
 
     def write(self) -> None:
         """Write the file whole."""
-        text = json.dumps(
-            {"schema": _SCHEMA, "plan": self.plan, "steps": self._steps}, indent=1, ensure_ascii=False, allow_nan=False
-        )
-        with whole_file(self.work / STATE_FILE) as beside:
-            beside.write_text(text + "\n", encoding="utf-8")
+        write_whole_json(self.work / STATE_FILE, {"schema": _SCHEMA, "plan": self.plan, "steps": self._steps})
 
 
 def read_plan(work: Path) -> Plan:

@@ -246,7 +246,7 @@ def test_a_wrong_checksum(server: Server, tmp_path: Path, capsys: pytest.Capture
     server.files[WORDS] = good[:-1] + bytes([good[-1] ^ 1])
     error = refused(capsys, tmp_path)
     assert hashlib.sha256(server.files[WORDS]).hexdigest() in error
-    assert "nothing was unpack_right" in error
+    assert "nothing was unpacked" in error
     assert list(tmp_path.iterdir()) == []
     # A part of something else is noticed too, and does not stand in the way for ever.
     server.files[WORDS] = good
@@ -318,7 +318,7 @@ def test_a_truncated_archive(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     offer(server, monkeypatch, WORDS, server.files[WORDS][:kept])
-    assert "cannot be unpack_right" in refused(capsys, tmp_path)
+    assert "cannot be unpacked" in refused(capsys, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [WORDS]
 
 
