@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import ExportError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.labels import UNKNOWN

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker, read_sound
+from kwspot.runtime.audio.parts import part_of_speaker
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.normalise import Normalisation
 from kwspot.runtime.features.spec import FeatureSpec

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from kwspot.benchmarks.accuracy.scores import NOTHING, LabelledClips, Stage
-from kwspot.runtime.audio.recordings import fit_length, read_sound
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.detect.replay import Replay, Report, Scorer
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.bundle import Bundle

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.accuracy.tflite_graph import exchange_weights
-from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import Clip, DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import DataFolderError, RecordingError, RunError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.intervals import wilson_interval

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import Clip, DataFolder, read_sound
+from kwspot.runtime.audio.recordings import Clip, DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sources import BLOCK_SAMPLES
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.detect.spotter import KeywordSpotter

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import Clip, DataFolder, read_sound
+from kwspot.runtime.audio.recordings import Clip, DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.features.level import to_int16

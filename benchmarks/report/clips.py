@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import fit_length, read_sound
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.manifest import Manifest

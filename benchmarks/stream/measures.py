@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.stream.wake_mix import Noise
-from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.operating_points import GRID, Point, sweep
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance, Scorer

@@ -90,7 +90,7 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
     """Run the part of ``kwspot bench stream`` that takes ``--wav`` and ``--labels``."""
     if not tolerance_ms > 0:
         raise ConfigError(f"--tolerance-ms {tolerance_ms:g}; expected more than 0")
-    from kwspot.runtime.audio.recordings import read_sound
+    from kwspot.runtime.audio.sound_file import read_sound
     from kwspot.runtime.detect.replay import Replay, Scorer
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.results import result, table_stream, write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.features.level import loudness, to_int16
 
 

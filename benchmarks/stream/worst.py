@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.benchmarks.report.clips import picture_address, sound_address
-from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.manifest import Manifest

@@ -16,35 +16,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from kwspot.runtime.audio.file_formats import is_sound, is_unread, unread_note
-from kwspot.runtime.audio.parts import (
-    LISTS,
-    PARTS,
-    SPEAKER_MARK,
-    Parts,
-    compose,
-    letters_of,
-    part_of_speaker,
-    speaker_of,
-)
-from kwspot.runtime.audio.sound_file import fit_length, read_sound
+from kwspot.runtime.audio.parts import LISTS, PARTS, SPEAKER_MARK, Parts, compose, letters_of, speaker_of
 from kwspot.runtime.errors import ConfigError, DataFolderError, name_some
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.standard_streams import say
-
-__all__ = [
-    "NOISE_FOLDER",
-    "PARTS",
-    "PERSON_PREFIX",
-    "SYNTHESIS_RECIPE",
-    "Clip",
-    "DataFolder",
-    "default_part",
-    "fit_length",
-    "is_synthesised",
-    "part_of_speaker",
-    "read_sound",
-    "speaker_of",
-]
 
 NOISE_FOLDER = "_background_noise_"
 SYNTHESIS_RECIPE = "synth.json"

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import read_sound
-from kwspot.runtime.audio.sound_file import open_sound
+from kwspot.runtime.audio.sound_file import open_sound, read_sound
 from kwspot.runtime.audio.sound_lists import Utterance
 from kwspot.runtime.detect.decision import Decision, Detection
 from kwspot.runtime.detect.scoring import Scoring

@@ -154,7 +154,7 @@ def _record(microphone: Microphone, folder: UtteranceFolder, args: argparse.Name
 
 
 def _part_of(speaker: str) -> str:
-    from kwspot.runtime.audio.recordings import part_of_speaker
+    from kwspot.runtime.audio.parts import part_of_speaker
 
     part = part_of_speaker(speaker)
     use = "training" if part == "train" else f"the {part} part"

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from kwspot.benchmarks.accuracy.scores import Stage, labels_of_words, summary
 from kwspot.benchmarks.accuracy.waterfall import unpack_right
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.intervals import wilson_interval

@@ -17,7 +17,8 @@ from kwspot.benchmarks.accuracy.tflite_graph import read_graph, write_graph
 from kwspot.benchmarks.stream.streaming_accuracy import Labelled, count
 from kwspot.benchmarks.stream.wake_mix import mix_stream
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.features.level import loudness
 from kwspot.runtime.model.bundle import Bundle
 

@@ -11,7 +11,8 @@ import pytest
 
 from kwspot.benchmarks.experiments import sound_length, steps
 from kwspot.benchmarks.experiments.sound_length_data import in_noise, write_length
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.errors import DataFolderError, RunError
 
 SaveWav = Callable[..., Path]

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from kwspot.benchmarks.stream.measures import equal_error
 from kwspot.export.calibrate.choose import Choice, choose
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sound_lists import negatives_in, utterances_of
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.decision import Decision

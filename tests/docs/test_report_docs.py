@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.model.bundle import load_bundle
 
 PAGE = Path(__file__).parents[2] / "docs/report.md"

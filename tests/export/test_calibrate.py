@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import poisson
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.false_accept_rate import interval_per_hour, rate_sentence, upper_per_hour

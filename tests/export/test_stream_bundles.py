@@ -19,7 +19,8 @@ from kwspot.export.clips import clip_frames, clip_stream, parity_clips
 from kwspot.export.convert import Converted
 from kwspot.export.stream_parity import check_stream_parity
 from kwspot.export.tensors import describe
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.decision import Decision
 from kwspot.runtime.detect.spotter import KeywordSpotter

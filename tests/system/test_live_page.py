@@ -70,7 +70,8 @@ class Listening:
 
 @pytest.fixture(scope="module")
 def listening(tiny_bundle, tone_folder, tmp_path_factory) -> Iterator[Listening]:
-    from kwspot.runtime.audio.recordings import DataFolder, read_sound
+    from kwspot.runtime.audio.recordings import DataFolder
+    from kwspot.runtime.audio.sound_file import read_sound
 
     clips = DataFolder(tone_folder).clips("test", ["low", "high"])
     pause = np.zeros(RATE_HZ, np.int16)

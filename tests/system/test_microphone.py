@@ -16,7 +16,8 @@ from virtual_microphone import BLOCK_SAMPLES, RATE_HZ, Listener, Player, Pulse
 
 from kwspot.runtime.audio import capture_link
 from kwspot.runtime.audio.microphone import Microphone, microphone_blocks
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sources import Gap
 from kwspot.runtime.detect.spotter import KeywordSpotter
 

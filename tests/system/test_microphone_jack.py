@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from virtual_microphone import RATE_HZ, Jack, Listener
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 
 JACK_RATE_HZ = 48_000
 

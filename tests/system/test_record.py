@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from virtual_microphone import PATIENCE_S, RATE_HZ, Player, Pulse
 
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.record.folder import UtteranceFolder
 from kwspot.runtime.record.utterances import Rejection, Utterance, UtteranceCutter
 from kwspot.runtime.record.word_finder import CLIP_MS, MARGIN_MS, find_word, trim

@@ -67,7 +67,8 @@ def running(tiny_bundle) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def sound(tone_folder) -> np.ndarray:
     """The words of one speaker after each other, with pauses."""
-    from kwspot.runtime.audio.recordings import DataFolder, read_sound
+    from kwspot.runtime.audio.recordings import DataFolder
+    from kwspot.runtime.audio.sound_file import read_sound
 
     clips = DataFolder(tone_folder).clips("test", ["low", "high"])
     pause = np.zeros(RATE_HZ // 2, np.int16)

@@ -6,7 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.features.mfcc import mel_filters, mfcc
 from kwspot.runtime.features.spec import FeatureSpec
 from kwspot.runtime.model.golden import synthetic_sound

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, speaker_of
+from kwspot.runtime.audio.parts import speaker_of
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import RunError
 from kwspot.runtime.run_folder import HISTORY_COLUMNS, read_history, read_run
 from kwspot.train.backend import keras

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
+from kwspot.runtime.audio.parts import part_of_speaker
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.run_folder import HISTORY_COLUMNS, read_run
 from kwspot.train.config.config import load_preset

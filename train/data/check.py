@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from kwspot.runtime.audio.file_formats import conversion_of, is_sound, is_unread
-from kwspot.runtime.audio.parts import compose
-from kwspot.runtime.audio.recordings import PARTS, Clip, DataFolder, default_part
+from kwspot.runtime.audio.parts import PARTS, compose
+from kwspot.runtime.audio.recordings import Clip, DataFolder, default_part
 from kwspot.runtime.audio.sound_file import LOWEST_RATE_HZ, open_sound
 from kwspot.runtime.errors import RecordingError
 from kwspot.runtime.features.level import CLIPPED_RUN, CLIPPED_SAMPLES, ClippingCounter, decibels

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime.audio.parts import compose
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, Clip, DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError, RecordingError, name_some
 from kwspot.runtime.labels import BACKGROUND_LABELS, SILENCE, UNKNOWN
 from kwspot.runtime.names import check_labels

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, RunError
 from kwspot.runtime.features.mfcc import mfcc

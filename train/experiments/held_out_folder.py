@@ -30,7 +30,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import Clip, DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import Clip, DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.files import whole_folder, write_whole_json

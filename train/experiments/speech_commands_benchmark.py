@@ -143,7 +143,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
     dict
         ``name``, ``test`` (folder), ``part``, ``correct``, ``total``, ``accuracy``, ``ci95``, ``per_label``.
     """
-    from kwspot.runtime.audio.recordings import fit_length, read_sound
+    from kwspot.runtime.audio.sound_file import fit_length, read_sound
     from kwspot.train.backend import keras
     from kwspot.train.data.pipeline import features_of
     from kwspot.train.fit.loop import score_frames

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kwspot.runtime import load_bundle
-from kwspot.runtime.audio.recordings import read_sound
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.wav import write_wav
 from kwspot.runtime.detect.replay import Replay, Scorer
 from kwspot.runtime.progress import Reminder

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kwspot.runtime.audio.file_formats import is_sound, is_unread, unread_note
-from kwspot.runtime.audio.recordings import NOISE_FOLDER, PERSON_PREFIX, files_below, speaker_of
+from kwspot.runtime.audio.parts import speaker_of
+from kwspot.runtime.audio.recordings import NOISE_FOLDER, PERSON_PREFIX, files_below
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sound_lists import is_below_name, utterances_of
 from kwspot.runtime.errors import DataFolderError, RecordingError

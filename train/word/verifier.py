@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.model.bundle import VERIFIER_FILE, Bundle, sha256_of
 from kwspot.runtime.model.edit import store

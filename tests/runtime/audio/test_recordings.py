@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kwspot.runtime.audio.recordings import DataFolder, default_part, part_of_speaker, speaker_of
+from kwspot.runtime.audio.parts import part_of_speaker, speaker_of
+from kwspot.runtime.audio.recordings import DataFolder, default_part
 from kwspot.runtime.errors import ConfigError, DataFolderError
 
 

@@ -9,8 +9,9 @@ import pytest
 from hearing import blocks_of
 from tones import RATE_HZ
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.audio.resample import StreamResampler
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import AudioFormatError
 

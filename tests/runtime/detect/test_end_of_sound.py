@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hearing import EventNotes
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.spotter import KeywordSpotter
 
 RATE_HZ = 16_000

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from kwspot.runtime import cli
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import AudioFormatError, ConfigError
 from kwspot.runtime.model.bundle import load_bundle

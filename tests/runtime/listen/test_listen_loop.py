@@ -9,7 +9,8 @@ import re
 import numpy as np
 from hearing import Notes
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sources import Gap
 from kwspot.runtime.detect.spotter import KEEPS_STATE_MS, KeywordSpotter
 from kwspot.runtime.listen.loop import listen

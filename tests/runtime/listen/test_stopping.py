@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from tones import RATE_HZ
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 
 ENDS_WITHIN_S = 3.0
 """A request to stop is to end listening within two seconds; on a machine that is busy with other tests, three."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tones import RATE_HZ
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def test_nobody_looks_nothing_is_queued(page):
 
 
 def test_a_threshold_is_taken_between_two_blocks_and_told_to_all_pages(page, tone_folder):
-    from kwspot.runtime.audio.recordings import read_sound
+    from kwspot.runtime.audio.sound_file import read_sound
 
     sound = read_sound(next((tone_folder / "low").glob("*.wav")), RATE_HZ)
     with page.stream() as viewer:

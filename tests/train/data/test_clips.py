@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
+from kwspot.runtime.audio.parts import part_of_speaker
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.errors import DataFolderError
 from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.features.normalise import Normalisation

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from kwspot.runtime.audio.recordings import DataFolder, part_of_speaker
+from kwspot.runtime.audio.parts import part_of_speaker
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import main
 from kwspot.runtime.features.level import CLIPPED_SAMPLES
 from kwspot.train.data.check import examine

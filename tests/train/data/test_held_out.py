@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from kwspot.benchmarks.experiments import held_out as held_out
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.errors import ConfigError, DataFolderError
 from kwspot.runtime.model.bundle import Bundle
 from kwspot.train.config.config import Config, load_config, load_preset

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from kwspot.runtime.audio.recordings import DataFolder, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.cli import main
 from kwspot.runtime.errors import ConfigError
 from kwspot.train.data.check import examine

@@ -21,7 +21,8 @@ from tones import RATE_HZ, tone_clip, write_wav
 from kwspot.benchmarks.accuracy.deployed_stages import deployed_stages
 from kwspot.benchmarks.accuracy.scores import LabelledClips
 from kwspot.runtime import KeywordSpotter, cli, run_folder
-from kwspot.runtime.audio.recordings import DataFolder, fit_length, read_sound
+from kwspot.runtime.audio.recordings import DataFolder
+from kwspot.runtime.audio.sound_file import fit_length, read_sound
 from kwspot.runtime.board.selftest import run_checks
 from kwspot.runtime.detect.replay import Scorer
 from kwspot.runtime.detect.scoring import Scoring
