@@ -40,11 +40,6 @@ _OURS = re.compile(r".*-(\d{8}T\d{6}Z-\d+\.\d{6})_nohash_0\.wav")
 """What this class wrote; nothing else in the folder is ever removed."""
 
 
-_SUFFIXES = (".wav", ".json")
-"""What belongs to a detection; in the latter is also what a person said of it, the key ``mark``
-(:mod:`kwspot.runtime.sinks.saved_sounds`)."""
-
-
 @dataclasses.dataclass
 class _Waiting:
     """A detection whose second after it has not all been heard."""
@@ -168,8 +163,8 @@ class SavedEvents(QueuedSink):
     def _remove(self, path: Path) -> None:
         # Gone already if a person has moved it, to train on it.
         self._bytes -= _size(path)
-        for suffix in _SUFFIXES:
-            path.with_suffix(suffix).unlink(missing_ok=True)
+        for file in _files_of(path):
+            file.unlink(missing_ok=True)
 
     def _evidence(self, waiting: _Waiting, first: int, last: int) -> dict[str, object]:
         detection, manifest = waiting.detection, self._bundle.manifest
@@ -191,13 +186,14 @@ class SavedEvents(QueuedSink):
         }
 
 
+def _files_of(path: Path) -> list[Path]:
+    """Return the files of a detection: its sound, and beside it its scores and the mark that a person gave it."""
+    return [path, path.with_suffix(".json")]
+
+
 def _size(path: Path) -> int:
-    """Bytes of a detection that is kept; 0 once it is gone."""
-    total = 0
-    for suffix in _SUFFIXES:
-        if (file := path.with_suffix(suffix)).exists():
-            total += file.stat().st_size
-    return total
+    """Return the bytes of a detection that is kept; 0 once it is gone."""
+    return sum(file.stat().st_size for file in _files_of(path) if file.exists())
 
 
 def open_sink(value: object, context: SinkContext) -> SavedEvents:
