@@ -21,11 +21,7 @@ from kwspot.runtime.run_folder import Run
 
 
 def manifest_of(
-    run: Run,
-    converted: Converted,
-    files: Mapping[str, ModelFile],
-    *,
-    inference_hop_frames: int,
+    run: Run, converted: Converted, files: Mapping[str, ModelFile], *, inference_hop_frames: int
 ) -> Manifest:
     """The manifest of a bundle whose accuracy and golden vectors are not known yet."""
     return Manifest(

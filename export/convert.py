@@ -62,11 +62,7 @@ def check_installed() -> None:
 
 
 def convert(
-    model: Path,
-    calibration: NDArray[np.float32],
-    parity: NDArray[np.float32],
-    *,
-    hop_frames: int | None = None,
+    model: Path, calibration: NDArray[np.float32], parity: NDArray[np.float32], *, hop_frames: int | None = None
 ) -> Converted:
     """Convert a Keras model.
 

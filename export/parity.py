@@ -51,10 +51,7 @@ class Parity:
 
 
 def check_parity(
-    converted: Converted,
-    files: Mapping[str, ModelFile],
-    features: NDArray[np.float32],
-    truth: NDArray[np.intp],
+    converted: Converted, files: Mapping[str, ModelFile], features: NDArray[np.float32], truth: NDArray[np.intp]
 ) -> Parity:
     """Run the converted models on clips and compare.
 

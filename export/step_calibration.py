@@ -12,9 +12,7 @@ from kwspot.export.step import FRAMES
 
 
 def steps_along(
-    step_model: bytes,
-    states: Sequence[tuple[str, str]],
-    clips: NDArray[np.float32],
+    step_model: bytes, states: Sequence[tuple[str, str]], clips: NDArray[np.float32]
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """All inputs of each step, by name, as a listening board would give them: the noise before a word, then the clip.
 

@@ -159,8 +159,7 @@ def report(fit_result: FitResult, run: Path, epochs: int, way_on: str) -> int:
         return 130
     best = fit_result.best
     print(
-        f"{run}: best epoch {fit_result.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation",
-        file=sys.stderr,
+        f"{run}: best epoch {fit_result.best_epoch}, {100 * best['val_accuracy']:.2f} % on validation", file=sys.stderr
     )
     if fit_result.interrupted:
         print(

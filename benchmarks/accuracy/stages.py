@@ -5,14 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kwspot.benchmarks.accuracy.deployed_stages import deployed_stages
-from kwspot.benchmarks.accuracy.scores import (
-    LabelledClips,
-    Stage,
-    engine_stage,
-    keras_stage,
-    load_clips,
-    weights_stage,
-)
+from kwspot.benchmarks.accuracy.scores import LabelledClips, Stage, engine_stage, keras_stage, load_clips, weights_stage
 from kwspot.benchmarks.accuracy.tflite_environment import tflite_stage
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES
 from kwspot.benchmarks.engine_choice import engines_to_measure, note

@@ -35,11 +35,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
     parser.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        metavar="TEST",
-        help="folder that train.experiments.held_out_folder made",
+        "--data", required=True, type=Path, metavar="TEST", help="folder that train.experiments.held_out_folder made"
     )
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
     parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")

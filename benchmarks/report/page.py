@@ -9,14 +9,7 @@ from typing import Any
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, NOTHING_FIRED
 from kwspot.benchmarks.report import charts
 from kwspot.benchmarks.report.clips import ChangedClip
-from kwspot.benchmarks.report.rows import (
-    against_first,
-    cost_table,
-    layers_table,
-    overview_table,
-    steps_table,
-    verdict,
-)
+from kwspot.benchmarks.report.rows import against_first, cost_table, layers_table, overview_table, steps_table, verdict
 from kwspot.benchmarks.report.templates import render
 
 Entry = Mapping[str, Any]

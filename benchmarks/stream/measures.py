@@ -57,11 +57,7 @@ def _point(point: Point, hours: float, utterances: int) -> dict[str, Any]:
 
 def share(name: str, count: int, total: int) -> dict[str, Any]:
     """Return a count as a share with its 95 % interval: ``{name}ed``, ``{name}_rate`` and ``{name}_rate_ci95``."""
-    return {
-        f"{name}ed": count,
-        f"{name}_rate": count / total,
-        f"{name}_rate_ci95": list(wilson_interval(count, total)),
-    }
+    return {f"{name}ed": count, f"{name}_rate": count / total, f"{name}_rate_ci95": list(wilson_interval(count, total))}
 
 
 def by_speaker(

@@ -95,10 +95,7 @@ class OnnxSession:
         said: Sequence[Tensor],
     ) -> Any:
         binding = self._session.io_binding()
-        for bind, tensors, arrays in (
-            (binding.bind_input, inputs, given),
-            (binding.bind_output, outputs, said),
-        ):
+        for bind, tensors, arrays in ((binding.bind_input, inputs, given), (binding.bind_output, outputs, said)):
             for tensor, array in zip(tensors, arrays, strict=True):
                 bind(tensor.name, "cpu", 0, np.dtype(tensor.dtype).type, tensor.shape, array.ctypes.data)
         return binding

@@ -125,11 +125,7 @@ class TfliteSession:
     """
 
     def __init__(
-        self,
-        interpreter: Any,
-        invoke: Callable[[], None],
-        input_indices: Sequence[int],
-        output_indices: Sequence[int],
+        self, interpreter: Any, invoke: Callable[[], None], input_indices: Sequence[int], output_indices: Sequence[int]
     ) -> None:
         self._interpreter = interpreter  # it owns the memory
         self._invoke = invoke

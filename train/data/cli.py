@@ -71,11 +71,7 @@ def _fetch(args: argparse.Namespace) -> int:
     from kwspot.train.data.fetch import fetch_speech_commands
 
     fetch_speech_commands(
-        args.to,
-        args.version,
-        test_set=args.test_set,
-        keep_archives=args.keep_archives,
-        overwrite=args.overwrite,
+        args.to, args.version, test_set=args.test_set, keep_archives=args.keep_archives, overwrite=args.overwrite
     )
     return 0
 

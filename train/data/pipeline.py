@@ -167,10 +167,7 @@ def fixed_examples(clips: ClipSet, config: Config, normalisation: Normalisation)
     samples, label = fixed_samples(clips, config.training.seed)
     frames = normalisation.apply(features_of(samples, config.features))
     return FixedExamples(
-        frames,
-        one_hot(label, len(clips.labels)),
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
+        frames, one_hot(label, len(clips.labels)), batch_size=config.training.batch_size, seed=config.training.seed
     )
 
 

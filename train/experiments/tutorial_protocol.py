@@ -53,10 +53,7 @@ def prepare_tutorial(folder: DataFolder, config: Config, preset: str, *, by_spea
     features = np.stack([tutorial_features(clip.path) for clip in clips])  # (N, 20, 11)
     targets = one_hot(np.array([labels.index(clip.word) for clip in clips]), len(labels))
     examples = FixedExamples(
-        features[trained_on],
-        targets[trained_on],
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
+        features[trained_on], targets[trained_on], batch_size=config.training.batch_size, seed=config.training.seed
     )
     tables = config.to_dict()
     resolved: dict[str, Any] = {

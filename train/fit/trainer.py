@@ -156,12 +156,7 @@ def train(
 
 
 def _train(
-    task: TrainingTask,
-    run: Path,
-    *,
-    network_of: Callable[[TrainingTask], Network],
-    resume: bool,
-    tensorboard: bool,
+    task: TrainingTask, run: Path, *, network_of: Callable[[TrainingTask], Network], resume: bool, tensorboard: bool
 ) -> FitResult:
     if resume:
         _check_same(run, task.resolved)

@@ -31,13 +31,7 @@ from kwspot.train.speech.voices import voice_set
 from kwspot.train.word.noise import write_noise, write_rooms
 from kwspot.train.word.plan import Plan
 from kwspot.train.word.script import sentences, speak_all, utterances
-from kwspot.train.word.sources import (
-    RecordedUtterance,
-    is_for_calibration,
-    is_marked,
-    link_all,
-    negative_sounds,
-)
+from kwspot.train.word.sources import RecordedUtterance, is_for_calibration, is_marked, link_all, negative_sounds
 
 NEARLY, OTHERS, WRONG = "_nearly_", "_others_", "_wrong_"
 
