@@ -316,7 +316,7 @@ def test_wake_words_against_background(
     ("options", "expected"),
     [
         (["--word", "loud"], "no word 'loud'; the bundle hears low, high"),
-        (["--word", "low", "--utterances", "nowhere"], "nowhere holds no sound file; expected utterances of low"),
+        (["--word", "low", "--utterances", "nowhere"], "nowhere is no folder; expected utterances of low"),
     ],
 )
 def test_wake_word_mistakes(
