@@ -37,7 +37,9 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path} is no TOML file: its brackets are nested too deeply; mend that place") from None
     except ValueError as error:  # also of numbers with thousands of digits
-        raise ConfigError(f"{path} is no TOML file: {str(error)[:200]}; mend that place") from None
+        raise ConfigError(
+            f"{path} is no TOML file: {str(error).partition('; use sys.')[0][:200]}; mend that place"
+        ) from None
     _check_values(tables, path)
     return tables
 

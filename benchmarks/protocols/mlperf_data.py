@@ -8,6 +8,7 @@ header; a file holds the input of the model as it is, 49 × 10 values of int8 in
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kwspot.runtime.errors import DataFolderError
 LABELS_FILE = "y_labels.csv"
 QUALITY_TARGET = 0.90
 """Top-1 that a result of the closed division has to reach."""
+_NUMBER = re.compile("[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,17 @@ def read_feature_files(folder: Path, values: int, dtype: np.dtype[Any]) -> Featu
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataFolderError(
-            f"{path} cannot be read ({error.strerror}); expected lines 'file, number of classes, label' beside the "
-            "files of features"
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or error}); expected lines "
+            "'file, number of classes, label' beside the files of features"
         ) from None
     if not rows:
         raise DataFolderError(f"{path} lists no file; expected lines 'file, number of classes, label'")
     names, labels, counts = [], [], set()
     features = np.empty((len(rows), values), dtype)
     for number, row in enumerate(rows):
-        if len(row) != 3 or not row[1].isdigit() or not row[2].isdigit() or int(row[2]) >= int(row[1]):
+        if len(row) != 3 or not all(map(_NUMBER.fullmatch, row[1:])) or int(row[2]) >= int(row[1]):
             raise DataFolderError(
                 f"{path}, line {number + 1}: {','.join(row)!r}; expected 'file, number of classes, label' with a label "
                 "below the number of classes"

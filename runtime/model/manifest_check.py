@@ -66,7 +66,7 @@ def parse_json(content: bytes) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"it is nested too deeply; expected at most {_MOST_NESTING} levels") from None
     except ValueError as error:
-        raise ConfigError(f"it is no JSON: {error}") from None
+        raise ConfigError(f"it is no JSON: {str(error).partition('; use sys.')[0]}") from None
     if not isinstance(values, dict):
         raise ConfigError("it is no JSON object")
     _check_tree(values)

@@ -144,6 +144,8 @@ def test_a_bundle_by_the_same_protocol(
         (lambda f: (f / "y_labels.csv").unlink(), "y_labels.csv cannot be read"),
         (lambda f: (f / "y_labels.csv").write_text("\n"), "lists no file"),
         (lambda f: (f / "y_labels.csv").write_text("tst_000001.bin, 12, 12\n"), "line 1: 'tst_000001.bin,12,12'"),
+        (lambda f: (f / "y_labels.csv").write_text("tst_000001.bin, 12, ²\n"), "line 1: 'tst_000001.bin,12,²'"),
+        (lambda f: (f / "y_labels.csv").write_bytes(b"tst_\xff.bin, 12, 1\n"), "y_labels.csv cannot be read"),
         (lambda f: (f / "y_labels.csv").write_text("tst_000001.bin, 3, 1\n"), "gives 12 scores, the labels are of 3"),
         (lambda f: (f / "tst_000003.bin").write_bytes(b"short"), "has 5 bytes, the model takes 490"),
         (lambda f: (f / "tst_000003.bin").unlink(), "tst_000003.bin, which y_labels.csv lists, cannot be read"),

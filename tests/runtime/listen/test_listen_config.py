@@ -77,7 +77,7 @@ def test_the_command_line_goes_before_the_file(tmp_path):
         ("gate = [" + "-55, " * 1000 + "]", "expected DB"),
         ("gate = " + "[" * 5_000 + "]" * 5_000, "nested too deeply"),
         ("gate = " + "{a = " * 5_000, "nested too deeply"),
-        ("gate = " + "9" * 5_000, "4300 digits"),
+        ("gate = " + "9" * 5_000, "has 5000 digits; mend"),
         ("gate = 0x" + "f" * 50_000, "more than 64 bits"),
         ('bundle = "a\\u0000b"', "U+0000"),
         ('wav = ["a\\u0000b"]', "U+0000"),
