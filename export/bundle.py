@@ -23,7 +23,7 @@ from kwspot.runtime.run_folder import Run
 def manifest_of(
     run: Run, converted: Converted, files: Mapping[str, ModelFile], *, inference_hop_frames: int
 ) -> Manifest:
-    """The manifest of a bundle whose accuracy and golden vectors are not known yet."""
+    """Return the manifest of a bundle whose accuracy and golden vectors are not known yet."""
     return Manifest(
         kind="stream" if converted.states else "window",
         features=run.features,

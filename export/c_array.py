@@ -44,14 +44,14 @@ def write_c_array(bundle: Bundle, folder: Path) -> list[Path]:
 
 
 def operator_kinds(model: bytes) -> list[str]:
-    """The kinds of operators of a model as the schema calls them, each once, in order."""
+    """Return the kinds of operators of a model as the schema calls them, each once, in order."""
     from ai_edge_litert import schema_py_generated as schema
 
     return list(dict.fromkeys(map(operator_name, schema.ModelT.InitFromPackedBuf(model, 0).operatorCodes)))
 
 
 def resolver_method(kind: str) -> str:
-    """The method of Micro's resolver that adds a kind of operator.
+    """Return the method of Micro's resolver that adds a kind of operator.
 
     Examples
     --------
@@ -199,7 +199,7 @@ def _state_rows(bundle: Bundle, model: bytes) -> list[str]:
 
 
 def _real(value: float | None) -> str:
-    """A C float that reads back as the same float32."""
+    """Write a C float that reads back as the same float32."""
     assert value is not None
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if re.search(r"[.e]", text) else f"{text}.0f"
@@ -210,7 +210,7 @@ def _reals(values: Iterable[float]) -> str:
 
 
 def _text(value: str) -> str:
-    """A C string of any label, UTF-8."""
+    """Write a C string of any label, UTF-8."""
     plain = all(byte in range(32, 127) and chr(byte) not in '"\\?' for byte in value.encode())
     return '"' + (value if plain else "".join(f"\\{byte:03o}" for byte in value.encode())) + '"'
 

@@ -29,12 +29,12 @@ def clip_frames(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
 
 
 def clip_features(paths: Sequence[Path], run: Run) -> NDArray[np.float32]:
-    """The frames of clips, normalised."""
+    """Compute the frames of clips, normalised."""
     return run.normalisation.apply(clip_frames(paths, run))
 
 
 def clip_stream(paths: Sequence[Path], run: Run, minutes: float) -> NDArray[np.float32]:
-    """Frames, float32 (n, coefficients), not normalised, of clips in random order with pauses of faint noise.
+    """Return frames, float32 (n, coefficients), not normalised, of clips in random order with pauses of faint noise.
 
     They come from the sound as a whole, as a microphone would give it; the same
     clips give the same stream.
@@ -50,7 +50,7 @@ def clip_stream(paths: Sequence[Path], run: Run, minutes: float) -> NDArray[np.f
 
 
 def calibration_paths(run: Run, data: DataFolder) -> list[Path]:
-    """The clips that the run lists for calibration.
+    """Return the clips that the run lists for calibration.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def calibration_paths(run: Run, data: DataFolder) -> list[Path]:
 
 
 def parity_clips(run: Run, data: DataFolder) -> tuple[list[Path], NDArray[np.intp]]:
-    """Clips of the validation part, evenly from each label, and the index of each one's label.
+    """Return clips of the validation part, evenly from each label, and the index of each one's label.
 
     A folder that is no label counts as ``_unknown_`` where the model has it,
     and is left out where it has not.
@@ -98,7 +98,7 @@ def parity_clips(run: Run, data: DataFolder) -> tuple[list[Path], NDArray[np.int
 
 
 def _evenly(available: Sequence[int], most: int) -> list[int]:
-    """How many to take of each, at most `most` in all: what one lacks, the others give.
+    """Return how many to take of each, at most `most` in all: what one lacks, the others give.
 
     >>> _evenly([2, 500, 500], 300)
     [2, 149, 149]

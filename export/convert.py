@@ -164,7 +164,7 @@ def _int8_tflite(model: Any, examples: Callable[[], Iterator[dict[str, NDArray[n
 
 
 def _plainly_named(tflite: bytes) -> bytes:
-    """The model with its inputs and outputs named as its signature names them; the converter's own names and their
+    """Name the inputs and outputs of a model as its signature names them; the converter's own names and their
     order are arbitrary, and the ONNX model takes them over."""
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -206,7 +206,7 @@ def _step_forms(step: StepModel, calibration: NDArray[np.float32]) -> dict[str, 
 
 
 def _work(model_path: Path, folder: Path, hop_frames: int) -> None:
-    """The arrays in the folder → the models, ``scores.npy`` and ``facts.json``; or ``refused``, a line."""
+    """Convert the folder's arrays to the models, ``scores.npy`` and ``facts.json``; or write a line to ``refused``."""
     import keras
     import onnx
     import tensorflow as tf

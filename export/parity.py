@@ -103,7 +103,7 @@ def check_parity(
 
 
 def _scores(engine: Engine, features: NDArray[np.float32]) -> NDArray[Any]:
-    """The output as the engine gives it, int8 or float32 (clips, L)."""
+    """Return the output as the engine gives it, int8 or float32 (clips, L)."""
     tensor = engine.inputs[0]
     scaled: NDArray[Any] = features
     if tensor.scale is not None and tensor.zero_point is not None:

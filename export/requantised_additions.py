@@ -28,7 +28,7 @@ WITH_BIAS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def requantise_additions(tflite: bytes) -> bytes:
-    """An int8 TFLite model with the scales of its additions moved by less than a thousandth of their outputs'."""
+    """Move the scales of the additions of an int8 TFLite model by less than a thousandth of their outputs'."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(tflite))
@@ -81,7 +81,7 @@ def _quantised(tensor: Any) -> bool:
 
 
 def _rescale_bias(model: Any, tensor: Any, factor: float) -> None:
-    """The same bias in steps that are `factor` times as large."""
+    """Return the same bias in steps that are `factor` times as large."""
     buffer = model.buffers[tensor.buffer]
     steps = np.asarray(buffer.data, np.uint8).view(np.int32)
     buffer.data = np.rint(steps / factor).astype(np.int32).view(np.uint8)

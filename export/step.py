@@ -57,7 +57,7 @@ class _Tensor:
 
 
 def step_model(trained: Any, hop_frames: int) -> StepModel:
-    """The step model of a window model, for so many new frames a step.
+    """Return the step model of a window model, for so many new frames a step.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _step_of(layer: Any) -> LayerStep:
 
 
 def _plan(functional: Any, steps: Sequence[LayerStep], hop_frames: int) -> dict[int, _Tensor]:
-    """How many rows of each tensor are new, seen and computed; by the id of the Keras tensor."""
+    """Return how many rows of each tensor are new, seen and computed; by the id of the Keras tensor."""
     (source,) = functional.inputs
     tensors = {id(source): _Tensor(rows=source.shape[1], new_rows=hop_frames)}
     for step in steps:
@@ -124,7 +124,7 @@ def _plan(functional: Any, steps: Sequence[LayerStep], hop_frames: int) -> dict[
 
 
 def _again(step: LayerStep, steps: Sequence[LayerStep], out: _Tensor) -> bool:
-    """Whether all rows of a tail are computed in every step, for less than a state costs."""
+    """Return whether all rows of a tail are computed in every step, for less than a state costs."""
     if step.moves_only:
         return True
     while not step.macs_per_row and len(step.inputs) == 1:  # a norm or a ReLU goes with the convolution before it

@@ -14,7 +14,7 @@ from kwspot.export.step import FRAMES
 def steps_along(
     step_model: bytes, states: Sequence[tuple[str, str]], clips: NDArray[np.float32]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """All inputs of each step, by name, as a listening board would give them: the noise before a word, then the clip.
+    """Yield all inputs of each step, by name, as a listening board would: the noise before a word, then the clip.
 
     The noise is the first frame of the clip, which lasts. Digital silence there
     would make a jump that no room makes, and ranges of its own: with it the

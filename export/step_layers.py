@@ -15,7 +15,7 @@ from kwspot.runtime.errors import ExportError
 
 
 def refuse(layer: Any, why: str) -> ExportError:
-    """The error that names a layer."""
+    """Return the error that names a layer."""
     return ExportError(
         f"the layer {layer.name} ({type(layer).__name__}) {why}, so the model cannot be exported as a stream; "
         "expected convolutions without padding over time, and what works on each row alone: "
@@ -62,13 +62,13 @@ class LayerStep:
         return left // self.stride + 1
 
     def rows_seen(self, computed_rows: int, rows: int) -> int:
-        """How many of the last rows of an input it takes to compute so many of the last output rows."""
+        """Return how many of the last rows of an input it takes to compute so many of the last output rows."""
         if self.whole or not rows:
             return rows
         return (computed_rows - 1) * self.stride + self.kernel_rows + self.delay_rows
 
     def pick(self, tail: Any, computed_rows: int, rows: int) -> Any:
-        """Those rows of a tail, without the delayed ones."""
+        """Return those rows of a tail, without the delayed ones."""
         if not rows:
             return tail
         available = tail.shape[1]
@@ -81,14 +81,14 @@ def _pairs(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _new(kind: str, layer: Any, **options: Any) -> Any:
-    """A layer of Keras without weights, with the name of another."""
+    """Return a layer of Keras without weights, with the name of another."""
     import keras
 
     return getattr(keras.layers, kind)(name=layer.name, **options)
 
 
 def _weighted(layer: Any, kind: str, changes: dict[str, Any], shape: tuple[int, ...] | None = None) -> Any:
-    """A layer with the weights of another, its kernel in another shape where one is given."""
+    """Return a layer with the weights of another, its kernel in another shape where one is given."""
     import keras
 
     config = {**layer.get_config(), **changes}

@@ -13,7 +13,7 @@ CONFIDENCE = 0.95
 
 
 def upper_per_hour(count: int, hours: float) -> float:
-    """The one-sided 95 % upper bound of a rate, by `count` events in `hours`.
+    """Return the one-sided 95 % upper bound of a rate, by `count` events in `hours`.
 
     References
     ----------
@@ -28,7 +28,7 @@ def upper_per_hour(count: int, hours: float) -> float:
 
 
 def interval_per_hour(count: int, hours: float) -> tuple[float, float]:
-    """The two-sided 95 % interval of a rate, exact as well.
+    """Return the two-sided 95 % interval of a rate, exact as well.
 
     >>> tuple(round(end, 2) for end in interval_per_hour(3, 1.0))
     (0.62, 8.77)
@@ -89,7 +89,7 @@ def _short(hours: float) -> str:
 
 
 def _two(value: float) -> str:
-    """Two digits that count, without an exponent.
+    """Write a number with two significant digits, without an exponent.
 
     >>> _two(0.25), _two(2.7), _two(37.4)
     ('0.25', '2.7', '37')

@@ -9,7 +9,7 @@ _Z_95 = 1.959963984540054
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share, ``correct`` out of ``total``, as fractions 0 to 1.
+    """Return the 95 % interval of a share, ``correct`` out of ``total``, as fractions 0 to 1.
 
     Unlike the normal approximation it stays inside 0 to 1 and keeps a width
     when every clip, or none, is right.

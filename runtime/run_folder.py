@@ -77,37 +77,37 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """The Keras model of the best epoch: normalised features in, softmax out."""
+        """Return the Keras model of the best epoch: normalised features in, softmax out."""
         return self.path / MODEL_FILE
 
     @property
     def finished(self) -> bool:
-        """Whether the training ran to its last epoch."""
+        """Return whether the training ran to its last epoch."""
         return not (self.path / CHECKPOINT_FOLDER).exists()
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The labels in the order of the model's output."""
+        """Return the labels in the order of the model's output."""
         with self._reading(CONFIG_FILE):
             return tuple(_typed(self.config["labels"], list))
 
     @cached_property
     def features(self) -> FeatureSpec:
-        """The features that the model takes."""
+        """Return the features that the model takes."""
         self._demand_protocol()
         with self._reading(CONFIG_FILE):
             return read_as(FeatureSpec, self.config["features"], "features")
 
     @cached_property
     def normalisation(self) -> Normalisation:
-        """What the features go through before the model."""
+        """Return what the features go through before the model."""
         self._demand_protocol()
         with self._reading(CONFIG_FILE):
             return read_as(Normalisation, self.config["normalisation"], "normalisation")
 
     @cached_property
     def window_frames(self) -> int:
-        """Frames of one input of the model."""
+        """Return the number of frames in one input of the model."""
         features = self.features
         with self._reading(CONFIG_FILE):
             return features.frames_in(_typed(self.config["data"]["clip_ms"], int) * features.sample_rate_hz // 1000)
@@ -119,13 +119,13 @@ class Run:
 
     @cached_property
     def model_name(self) -> str:
-        """The kind of model, a name of ``kwspot.train.models.registry``."""
+        """Return the kind of model, a name of ``kwspot.train.models.registry``."""
         with self._reading(CONFIG_FILE):
             return str(self.config["model"]["name"])
 
     @cached_property
     def data_folder(self) -> Path:
-        """The recordings it was trained on."""
+        """Return the recordings it was trained on."""
         with self._reading(CONFIG_FILE):
             return Path(self.config["data"]["folder"])
 
@@ -141,7 +141,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """The content of ``metrics.json``."""
+        """Return the content of ``metrics.json``."""
         with self._reading(METRICS_FILE):
             found: dict[str, Any] = _typed(json.loads((self.path / METRICS_FILE).read_text(encoding="utf-8")), dict)
             return found
@@ -160,7 +160,7 @@ class Run:
 
     @cached_property
     def history(self) -> History:
-        """The rows of ``history.csv``, at least one."""
+        """Return the rows of ``history.csv``, at least one."""
         with self._reading(HISTORY_FILE):
             rows = read_history(self.path)
         if not rows:

@@ -108,7 +108,7 @@ def _is_read_only(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def without_native_chatter() -> Iterator[None]:
-    """Within, standard error is collected; then it is written, without lines that are known to be harmless."""
+    """Collect standard error within; then write it without lines that are known to be harmless."""
     with _lock, contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no standard error, no descriptor or no disk: then nothing is left out
             before = os.dup(STDERR)

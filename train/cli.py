@@ -171,7 +171,7 @@ def report(fit_result: FitResult, run: Path, epochs: int, way_on: str) -> int:
 
 
 def recorded_config(there: Mapping[str, Any]) -> Config:
-    """The configuration that a run was started with."""
+    """Return the configuration that a run was started with."""
     tables = {field.name: there[field.name] for field in dataclasses.fields(Config) if field.name in there}
     added = ("folder", "noise", "counts")  # by the training
     tables["data"] = {key: value for key, value in there["data"].items() if key not in added}

@@ -199,7 +199,7 @@ def separate_operators(float_model: bytes) -> tuple[bytes, list[tuple[int, int]]
 
 
 def _computing(graph: Any) -> Iterator[tuple[Any, Operator]]:
-    """The schema's operators beside ours; a float model has none that only quantise."""
+    """Return the schema's operators beside ours; a float model has none that only quantise."""
     yield from zip(graph.subgraphs[0].operators, operators(graph), strict=True)
 
 

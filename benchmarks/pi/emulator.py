@@ -58,7 +58,7 @@ class EmulatedBoard:
         return self.root / "root"
 
     def _describe_core(self) -> None:
-        """What the board shows in place of this machine's processor; twice, for :meth:`run` covers ``/proc``."""
+        """Return what the board shows in place of this machine's processor; twice, for :meth:`run` covers ``/proc``."""
         for path in (self.root / "proc/cpuinfo", self.root / ".cpuinfo"):
             path.write_text(self.core.cpuinfo())
         cpus = self.root / "sys/devices/system/cpu"

@@ -75,7 +75,7 @@ def _run(command: Sequence[str], *, doing: str, **environment: str) -> str:
 
 
 def _mirror() -> str:
-    """Where the machine's apt takes Debian from."""
+    """Return where the machine's apt takes Debian from."""
     listed = _run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(SUITE)|$(REPO_URI)"], doing="asking apt")
     for line in listed.splitlines():
         origin, suite, address = line.split("|")
@@ -114,7 +114,7 @@ def _unpack(deb: Path, root: Path) -> None:
 
 
 def _write_package_list(debs: Sequence[Path], root: Path) -> None:
-    """What dpkg says is installed."""
+    """Write the list of what dpkg says is installed."""
     entries = []
     for deb in debs:
         control = _run(["dpkg-deb", "--field", str(deb)], doing=f"reading {deb.name}")
@@ -125,14 +125,14 @@ def _write_package_list(debs: Sequence[Path], root: Path) -> None:
 
 
 def _link_alternatives(root: Path) -> None:
-    """What update-alternatives would choose: awk, and the linear algebra of numpy."""
+    """Link what update-alternatives would choose: awk, and the linear algebra of numpy."""
     (root / "usr/bin/awk").symlink_to("mawk")
     for library in (*root.glob("usr/lib/*/blas/lib*.so.3"), *root.glob("usr/lib/*/lapack/lib*.so.3")):
         (library.parent.parent / library.name).symlink_to(library.relative_to(library.parent.parent))
 
 
 def _compile(root: Path, python: str) -> None:
-    """The library's bytecode, as the packages' scripts make it, where this is the same Python; else it comes with use.
+    """Compile the library as the packages' scripts do, where this is the same Python; else bytecode comes with use.
 
     Bytecode is that of the version, whatever the processor.
     """

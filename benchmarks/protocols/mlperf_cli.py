@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _from_recordings(bundle: Bundle, data: Path, part: str | None) -> FeatureFiles:
-    """Recordings as the bundle's model takes them."""
+    """Prepare recordings as input of the bundle's model."""
     from kwspot.benchmarks.accuracy.stages import clips_of
     from kwspot.benchmarks.protocols.mlperf_data import FeatureFiles
     from kwspot.runtime.audio.recordings import DataFolder

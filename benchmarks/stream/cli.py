@@ -159,7 +159,7 @@ def _score(args: argparse.Namespace, bundle: Any, progress: Any) -> tuple[dict[s
 
 
 def _noise_of(args: argparse.Namespace, negatives: Sequence[Path]) -> tuple[str, list[Path]]:
-    """What noise is mixed in, for people, and its files, evenly chosen."""
+    """Return what noise is mixed in, for people, and its files, evenly chosen."""
     from kwspot.runtime.audio.recordings import NOISE_FOLDER, sounds_below
 
     folders = [Path(folder) / NOISE_FOLDER for folder in (*args.positives, *args.negatives)]

@@ -101,7 +101,7 @@ def _to_mono(channels: int, channel: int | None) -> Callable[[Any], bytes]:
 
 
 def _mixes(name: str, host_api: str) -> bool:
-    """Whether a device mixes channels itself: ALSA's, but for the hardware, are plug-ins that claim 32 of them."""
+    """Return whether a device mixes channels itself: ALSA's are plug-ins that claim 32, but for the hardware."""
     return host_api == "ALSA" and "(hw:" not in name
 
 
@@ -123,7 +123,7 @@ def _ways_to_open(
 
 
 def open_stream(request: dict[str, Any], link: socket.socket, finished: Callable[[], None]) -> tuple[Any, bytes]:
-    """An open stream that has not been started, and the packet that says what it is.
+    """Return an open stream that has not been started, and the packet that says what it is.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _cannot_open(sounddevice: Any, request: dict[str, Any], error: Exception) ->
 
 
 def _end_with_listener(link: socket.socket) -> None:
-    """The listener sends nothing, so that the socket becomes readable only when it has left."""
+    """End when the listener has left: it sends nothing, so the socket becomes readable only then."""
     link.recv(1)
     os._exit(0)
 

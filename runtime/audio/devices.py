@@ -51,7 +51,7 @@ class DeviceList:
 
 
 def load_portaudio() -> Any:
-    """The module sounddevice, which loads PortAudio; a :class:`DeviceError` where the library is missing."""
+    """Return the module sounddevice, which loads PortAudio; a :class:`DeviceError` where the library is missing."""
     try:
         import sounddevice
     except OSError as error:
@@ -107,7 +107,7 @@ def _find_inputs() -> DeviceList:
 
 
 def input_devices() -> DeviceList:
-    """The microphones that are plugged in now.
+    """Return the microphones that are plugged in now.
 
     Raises
     ------

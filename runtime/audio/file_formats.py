@@ -54,7 +54,7 @@ def format_of(head: bytes) -> str:
 
 
 def _begins_with_mpeg_frames(head: bytes) -> bool:
-    """Whether a frame of MPEG layer 3 stands there and a second one where it ends: two bytes alone may be sound."""
+    """Return whether two frames of MPEG layer 3 follow each other there: two bytes alone may be sound."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return False
     version, rate, kind = head[1] >> 3 & 3, head[2] >> 2 & 3, head[2] >> 4

@@ -106,7 +106,7 @@ class Microphone:
             )
 
     def _receive(self, timeout_s: float) -> bytes | None:
-        """The next packet, or None if there is none in time or it is to stop."""
+        """Return the next packet, or None if there is none in time or it is to stop."""
         assert self._link is not None
         deadline_s = self._captures.now_s() + timeout_s
         while not self._stopping:
@@ -154,7 +154,7 @@ class Microphone:
             yield sound
 
     def _away(self, reason: str) -> Iterator[NDArray[np.int16] | SourceEvent]:
-        """From the loss of the device to its first block, or to the stop."""
+        """Wait from the loss of the device to its first block, or to the stop."""
         assert self._link is not None
         self._link.close()
         # The old stream's last samples and the time away are one stretch on the old stream's count.
@@ -178,7 +178,7 @@ class Microphone:
             yield from self._block(block)
 
     def _open_again(self) -> bytes | None:
-        """One attempt; its first block, which alone shows that the device is back."""
+        """Try once; return the first block, which alone shows that the device is back."""
         try:
             self._link = self._captures.open(self._device, self._rate_hz, self._channel)
         except DeviceError:  # no descriptor or process is left: try again later

@@ -148,7 +148,7 @@ class Parts:
 
     @cached_property
     def clips_in_two_lists(self) -> list[str]:
-        """What both lists name, sorted."""
+        """Return what both lists name, sorted."""
         return sorted(self._lists.get("validation", frozenset()) & self._lists.get("test", frozenset()))
 
     @cached_property
@@ -162,7 +162,7 @@ class Parts:
 
     @cached_property
     def listed_but_missing(self) -> list[str]:
-        """What a list names in a word folder that is here, but no file is there for; sorted."""
+        """Return what a list names in a word folder that is here, but no file is there for; sorted."""
         here = {f"{word}/{name}" for word, names in self._names.items() for name in names}
         listed = {name for names in self._lists.values() for name in names}
         return sorted(name for name in listed - here if name.partition("/")[0] in self._names)
@@ -263,5 +263,5 @@ def _percent(speaker: str) -> float:
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """A key that sorts ``ann_nohash_9`` before ``ann_nohash_10``."""
+    """Return a key that sorts ``ann_nohash_9`` before ``ann_nohash_10``."""
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"([0-9]+)", name)]

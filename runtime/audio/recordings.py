@@ -59,7 +59,7 @@ class Clip:
 
     @property
     def tells_speaker(self) -> bool:
-        """Whether the file's name says who speaks."""
+        """Return whether the file's name says who speaks."""
         return SPEAKER_MARK in self.path.name
 
 
@@ -156,7 +156,7 @@ class DataFolder:
 
     @cached_property
     def every_clip(self) -> list[Clip]:
-        """All clips, also of a folder whose lists contradict each other."""
+        """List all clips, also of a folder whose lists contradict each other."""
         return [
             Clip(path, word, speaker_of(path), self.parts.of(word, compose(path.name)))
             for word in self.words

@@ -99,7 +99,7 @@ class WavHeader:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the samples are PCM or floats, as :meth:`WavSound.frames` reads them."""
+        """Return whether the samples are PCM or floats, as :meth:`WavSound.frames` reads them."""
         known = (self.codec, self.sample_bits) in _VALUES
         return known and 0 < self.frame_bytes == self.channels * self.sample_bits // 8
 

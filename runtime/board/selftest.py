@@ -73,7 +73,7 @@ def _check_verifier(bundle: Bundle) -> list[Check]:
 
 
 def _check_decision(bundle: Bundle) -> Check:
-    """Every label is certain for a while: each word has to fire once, as soon as the mean says so, and nothing else."""
+    """Make each label certain for a while: each word has to fire once, when the mean says so, and nothing else."""
     manifest = bundle.manifest
     settings, hop = manifest.decision, manifest.inference_hop_samples
     rate_hz = manifest.features.sample_rate_hz
@@ -108,7 +108,7 @@ class Speed:
 
     @property
     def real_time_factor(self) -> float:
-        """Time to work over time to listen; above 1 sound is lost."""
+        """Return time to work over time to listen; above 1 sound is lost."""
         return self.p50_ms / self.hop_ms
 
 

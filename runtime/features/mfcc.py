@@ -68,7 +68,7 @@ def dct_matrix(coefficients: int, size: int) -> NDArray[np.float64]:
 
 
 def _heard(filters: NDArray[np.float32]) -> slice:
-    """The parts of the spectrum that some of these bands hear."""
+    """Return the parts of the spectrum that some of these bands cover."""
     heard = np.flatnonzero(filters.any(axis=0))
     return slice(int(heard[0]), int(heard[-1]) + 1) if heard.size else slice(0, 1)
 

@@ -92,7 +92,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Within, a request calls `callback`, on another thread; one that has come before, at once."""
+        """Call `callback` on a request within, on another thread; at once for one that has come before."""
         with self._lock:
             self._callbacks.append(callback)
             came = self.event.is_set()
@@ -106,7 +106,7 @@ class StopRequest:
 
     @contextlib.contextmanager
     def breaking_off(self) -> Iterator[None]:
-        """Within, what hangs is broken off by :class:`Stopped`."""
+        """Break off what hangs within by :class:`Stopped`."""
         self._may_raise = True
         try:
             yield

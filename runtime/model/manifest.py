@@ -218,7 +218,7 @@ def _label_faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _state_faults(form: str, model: ModelFile, manifest: Manifest) -> Iterator[str]:
-    """What would make a state of one step another in the next."""
+    """Yield what would make a state of one step another in the next."""
     for role, tensors, names in (
         ("inputs", model.inputs[1:], [pair.input for pair in manifest.states]),
         ("outputs", model.outputs[1:], [pair.output for pair in manifest.states]),

@@ -86,7 +86,7 @@ class QueuedSink(Observer, abc.ABC):
         """Look after the receiver while there is nothing to deliver, on a thread of the sink."""
 
     def wants(self, event: Event) -> bool:
-        """Whether this sink delivers such events at all."""
+        """Return whether this sink delivers such events at all."""
         return True
 
     def put(self, event: Event) -> None:

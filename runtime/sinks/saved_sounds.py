@@ -43,7 +43,7 @@ class SavedSounds:
         ]
 
     def sound(self, name: str) -> bytes | None:
-        """A sound file's content; None if there is none of that name."""
+        """Return a sound file's content; None if there is none of that name."""
         path = self._path(name)
         return None if path is None or path.stat().st_size > MOST_BYTES else path.read_bytes()
 
@@ -84,7 +84,7 @@ class SavedSounds:
 
 
 def _told(sound: Path) -> dict[str, Any]:
-    """What is known of a sound."""
+    """Return what is known of a sound."""
     try:
         told = json.loads(sound.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -70,7 +70,7 @@ class ServiceManager(Observer):
         self._send("WATCHDOG=1")
 
     def close(self, within_s: float = 2.0) -> None:
-        """The end, or a pause in which the settings are read again."""
+        """Report the end, or a pause in which the settings are read again."""
         self._socket.close()
 
     def _send(self, text: str) -> None:

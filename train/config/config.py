@@ -48,7 +48,7 @@ class Config:
 
     @property
     def frames(self) -> int:
-        """Frames of a clip: the T of the model's input (T, C)."""
+        """Return the number of frames in a clip: the T of the model's input (T, C)."""
         return self.features.frames_in(self.data.clip_ms * self.features.sample_rate_hz // 1000)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -64,7 +64,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """From plain values; a key that is unknown or of the wrong type is a :class:`ConfigError`."""
+        """Read plain values; a key that is unknown or of the wrong type is a :class:`ConfigError`."""
         tables = {
             "features": FeatureSpec,
             "data": DataConfig,
@@ -91,7 +91,7 @@ class Config:
 
 
 def preset_names() -> list[str]:
-    """The presets that ship with the kit."""
+    """Return the presets that ship with the kit."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
@@ -105,13 +105,13 @@ def preset_summaries() -> dict[str, str]:
 
 
 def load_preset(name: str) -> Config:
-    """A preset by name."""
+    """Load a preset by name."""
     check_known(name, preset_names(), "preset")
     return load_config(PRESETS / f"{name}.toml")
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
-    """A configuration file; what is wrong in it is named with its path."""
+    """Load a configuration file; an error names its path."""
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; expected a TOML file like {PRESETS / 'conv2.toml'}")
@@ -123,7 +123,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
 
 def _with_base(values: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a file over those of the preset that it names as its base."""
+    """Put the keys of a file over those of the preset that it names as its base."""
     if "base" not in values:
         return values
     name = values.pop("base")

@@ -182,7 +182,7 @@ class AugmentConfig:
 
     @property
     def is_off(self) -> bool:
-        """Whether nothing is done, so that features may be computed once."""
+        """Return whether nothing is done, so that features may be computed once."""
         shares = (self.speed_share, self.equaliser_share, self.room_share, self.noise_share, self.overdrive_share)
         return not any((*shares, self.mask_share, self.mixup, self.time_shift_ms)) and self.gain_db == (0.0, 0.0)
 

@@ -13,7 +13,7 @@ from kwspot.runtime.errors import ConfigError
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two nested mappings, a text for each key, such as ``training.epochs (30, now 50)``."""
+    """List what differs between two nested mappings, a text for each key, such as ``training.epochs (30, now 50)``."""
     found = []
     for key in sorted({*there, *here}):
         old, new = there.get(key), here.get(key)
@@ -30,7 +30,7 @@ def _short(value: object) -> str:
 
 
 def plain(table: Any) -> dict[str, Any]:
-    """A dataclass as plain values, tuples as lists."""
+    """Return a dataclass as plain values, tuples as lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(table).items()}
 
 
@@ -46,7 +46,7 @@ def check_known(name: str, known: Iterable[str], what: str, of: str = "") -> Non
 
 
 def read_table(kind: Any, table: str, values: Mapping[str, Any]) -> Any:
-    """A table of TOML as a dataclass; an unknown key or a value of the wrong type is a ConfigError."""
+    """Read a table of TOML as a dataclass; an unknown key or a value of the wrong type is a ConfigError."""
     hints = typing.get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(kind)]
     for key in values:

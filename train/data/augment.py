@@ -84,7 +84,7 @@ def _between_bands(size: int, rate_hz: int) -> tuple[NDArray[np.intp], Sound]:
 
 
 def room_response(rate_hz: int, decay_s: float, level: float, rng: np.random.Generator) -> Sound:
-    """A simple room, float32 (n,): the direct sound, then noise whose amplitude falls by 60 dB in `decay_s`.
+    """Make a simple room, float32 (n,): the direct sound, then noise whose amplitude falls by 60 dB in `decay_s`.
 
     Polack's model: J. D. Polack, doctoral thesis, Le Mans, 1988.
     """
@@ -111,7 +111,7 @@ def mask_frames(frames: NDArray[np.float32], config: AugmentConfig, rng: np.rand
 
 
 def overdrive(sound: Sound, above_db: float) -> Sound:
-    """As a microphone that is set too loud: its peak `above_db` over full scale, and all beyond ±1 cut off.
+    """Overdrive a clip as a microphone that is set too loud does: its peak `above_db` over full scale, clipped at ±1.
 
     Silence stays silence.
     """
@@ -122,7 +122,7 @@ def overdrive(sound: Sound, above_db: float) -> Sound:
 def augment(
     samples: NDArray[np.int16], config: AugmentConfig, noise: NoiseBank, rate_hz: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """One clip, int16 (n,): another speed, place, microphone, room and level, and noise, as drawn from `rng`."""
+    """Change one clip, int16 (n,): speed, place, microphone, room, level and noise, as drawn from `rng`."""
     sound: Sound = samples.astype(np.float32) / INT16_FULL_SCALE
     if config.speed_share > 0 and rng.random() < config.speed_share:
         sound = change_speed(sound, rng.uniform(*config.speed))

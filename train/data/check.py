@@ -155,7 +155,7 @@ def _duplicates(root: Path, examined: dict[Path, _Examined]) -> Iterator[Fault]:
 
 
 def _held_out(folder: DataFolder) -> Iterator[Fault]:
-    """What lies in word folders and is not taken for a recording; hidden files are nobody's business."""
+    """Return what lies in word folders and is not taken for a recording; hidden files are nobody's business."""
     for word in folder.word_folders:
         for entry in os.scandir(folder.root / word):
             name = f"{word}/{entry.name}"
@@ -181,13 +181,13 @@ def _people(count: Count) -> str:
 
 
 def _shown(name: str | Path) -> str:
-    """A name that can be printed, whatever bytes it has."""
+    """Return a name that can be printed, whatever bytes it has."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_text(report: Report) -> str:
-    """The table and the one list of faults, for people."""
+    """Write the table and the one list of faults, for people."""
     words = list(dict.fromkeys(word for word, _ in report.words))
     width = max(len(word) for word in [*words, "all words"])
     lines = [
@@ -216,7 +216,7 @@ def as_text(report: Report) -> str:
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """The same as plain values, schema ``kwspot.data-check/1``."""
+    """Return the same as plain values, schema ``kwspot.data-check/1``."""
 
     def numbers(count: Count) -> dict[str, float]:
         return {"clips": count.clips, "speakers": count.speakers, "hours": round(count.hours, 6)}

@@ -55,7 +55,7 @@ class ClipSet:
         return dict(zip(self.labels, self.per_epoch, strict=True))
 
     def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The examples of an epoch in a drawn order.
+        """Draw the examples of an epoch, in a drawn order.
 
         Where a class has more clips than an epoch takes, they are drawn; where
         it has fewer, they come several times.
@@ -82,7 +82,7 @@ class ClipSet:
 
 
 def labels_of(folder: DataFolder, config: Config) -> tuple[str, ...]:
-    """The labels in order: the words, ``_unknown_``, ``_silence_``; refuses what cannot be told apart."""
+    """Return the labels in order: the words, ``_unknown_``, ``_silence_``; refuses what cannot be told apart."""
     data = config.data
     words = tuple(map(compose, data.words)) or tuple(word for word in folder.words if word not in BACKGROUND_LABELS)
     if not data.words and folder.meant_otherwise:
@@ -145,7 +145,7 @@ def _check_held_out(folder: DataFolder, held_out: Sequence[str], words: Sequence
 
 
 def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
-    """The training and the validation part, read, converted and cut to one length; progress goes to stderr.
+    """Read the training and the validation part, converted and cut to one length; progress goes to stderr.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def load_clips(folder: DataFolder, config: Config) -> tuple[ClipSet, ClipSet]:
 
 
 def noise_kind(folder: DataFolder, config: Config) -> str:
-    """Where noise comes from: "recorded" (``_background_noise_``), "made", or "none" if none is asked for."""
+    """Return where noise comes from: "recorded" (``_background_noise_``), "made", or "none" if none is asked for."""
     if config.augment.noise_share == 0 and config.data.silence_share == 0:
         return "none"
     if folder.noise_files or config.data.noise_folders or SILENCE in folder.words:
@@ -206,7 +206,7 @@ def _label_index(clip: Clip, labels: Sequence[str]) -> int:
 
 
 def _choose(folder: DataFolder, part: str, labels: Sequence[str], held_out: Sequence[str]) -> list[Clip]:
-    """The words' clips, and those of all other words, but for some, if there is a class for them."""
+    """Return the words' clips, and those of all other words, but for some, if there is a class for them."""
     clips = [clip for clip in folder.clips(part) if clip.word != SILENCE]
     return [clip for clip in clips if clip.word in labels or (UNKNOWN in labels and clip.word not in held_out)]
 
@@ -266,7 +266,7 @@ def _noise_banks(folder: DataFolder, config: Config) -> tuple[NoiseBank, NoiseBa
 
 
 def _read_all(paths: Sequence[Path], root: Path, rate_hz: int, length: int, part: str) -> NDArray[np.int16]:
-    """All recordings at one length, int16 (N, length)."""
+    """Read all recordings at one length, int16 (N, length)."""
     print(f"reading {len(paths)} recordings to {'train' if part == 'train' else 'validate'} on", file=sys.stderr)
     fitted = [fit_length(recording, length) for recording in _read(paths, root, rate_hz)]
     return np.stack(fitted)

@@ -78,7 +78,7 @@ def sha256_of(path: Path) -> str:
 
 
 def megabytes(count: float) -> str:
-    """A number of bytes for people: ``2428.9 MB`` (10⁶ bytes)."""
+    """Write a number of bytes for people: ``2428.9 MB`` (10⁶ bytes)."""
     return f"{count / 1e6:.1f} MB"
 
 

@@ -116,7 +116,7 @@ def fetch_speech_commands(to: Path, version: int, *, test_set: bool, keep_archiv
 
 
 def _is_there(folder: Path) -> bool:
-    """Whether `folder` was unpacked here and still has all its files; an error if something else is in its place."""
+    """Return whether `folder` was unpacked here and is still whole; an error if something else is in its place."""
     if not folder.exists():
         return False
     _check_overwritable(folder)

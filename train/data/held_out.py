@@ -46,13 +46,13 @@ def speech_recordings(folder: Path, config: Config) -> tuple[list[Recordings], l
 
 
 def split(groups: Sequence[Recordings], patterns: Sequence[str], key: str) -> tuple[list[Recordings], list[Recordings]]:
-    """Recordings that no pattern fits, and those that one fits.
+    """Return recordings that no pattern fits, and those that one fits.
 
     Raises
     ------
     ConfigError
-        If a pattern fits nothing (a test would believe it had left something
-        out), or a folder would be left out altogether.
+        If a pattern fits nothing (a test would believe it had held something
+        out), or a folder would be held out altogether.
     """
     names = {path: _below_root(path, group.root) for group in groups for path in group.paths}
     for pattern in patterns:

@@ -36,7 +36,7 @@ class NoiseBank:
         return np.take(piece, np.arange(start, start + length), mode="wrap")
 
     def silence(self, rng: np.random.Generator, length: int) -> NDArray[np.int16]:
-        """An example of "nothing said": noise of a drawn level, or zeros."""
+        """Make an example of "nothing said": noise of a drawn level, or zeros."""
         zeros = rng.random() < _ZEROS_SHARE
         level_dbfs = rng.uniform(*_SILENCE_DBFS)
         crop = self.crop(rng, length)
@@ -56,7 +56,7 @@ def rms(samples: NDArray[np.floating]) -> float:
 
 
 def split_by_time(kinds: Sequence[Sequence[NDArray[np.int16]]]) -> tuple[NoiseBank, NoiseBank]:
-    """The first part of each recording for training, the rest for validation."""
+    """Split each recording: the first part for training, the rest for validation."""
     cut = [[np.split(recording, [round(len(recording) * TRAIN_SHARE)]) for recording in kind] for kind in kinds]
     banks = [NoiseBank(tuple(tuple(pair[part] for pair in kind if len(pair[part])) for kind in cut)) for part in (0, 1)]
     return banks[0], banks[1]

@@ -58,7 +58,7 @@ def _features(samples: NDArray[np.int16], spec: FeatureSpec) -> Frames:
 
 
 def one_hot(label_of: NDArray[np.int64], labels: int) -> NDArray[np.float32]:
-    """A row for each, 1 at its label: int64 (N,) → float32 (N, labels)."""
+    """Make a row for each, 1 at its label: int64 (N,) → float32 (N, labels)."""
     return np.eye(labels, dtype=np.float32)[label_of]
 
 
@@ -88,7 +88,7 @@ class FixedExamples:
         return len(self.frames)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 1."""
+        """Yield the batches of an epoch, counted from 1."""
         order = np.random.default_rng([self._seed, _ORDER, epoch]).permutation(len(self))
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
@@ -104,7 +104,7 @@ class DrawnExamples:
 
     @property
     def clips_per_s(self) -> float | None:
-        """What the threads would make with a core each: clips by the processor time they took; None before any."""
+        """Return how many clips the threads would make with a core each, by their processor time; None before any."""
         made = self._made.copy()  # threads append to it
         seconds = sum(cost for _, cost in made)
         return PIPELINE_THREADS * sum(clips for clips, _ in made) / seconds if seconds else None
@@ -113,7 +113,7 @@ class DrawnExamples:
         return sum(self._clips.per_epoch)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 1."""
+        """Yield the batches of an epoch, counted from 1."""
         training = self._config.training
         clip, label = self._clips.draw(np.random.default_rng([training.seed, _ORDER, epoch]))
         starts = range(0, len(clip), training.batch_size)
@@ -154,7 +154,7 @@ def mixed_up(frames: Frames, targets: NDArray[np.float32], config: AugmentConfig
 
 
 def fixed_samples(clips: ClipSet, seed: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    """One epoch's examples as they are, int16 (N, n), and their labels, int64 (N,): what validation is measured on."""
+    """Return one epoch's examples, int16 (N, n), and their labels, int64 (N,): what validation is measured on."""
     rng = np.random.default_rng([seed, _FIXED])
     clip, label = clips.draw(rng)
     length = clips.samples.shape[1]
@@ -163,7 +163,7 @@ def fixed_samples(clips: ClipSet, seed: int) -> tuple[NDArray[np.int16], NDArray
 
 
 def fixed_examples(clips: ClipSet, config: Config, normalisation: Normalisation) -> FixedExamples:
-    """The examples of one draw, not augmented, computed once."""
+    """Return the examples of one draw, not augmented, computed once."""
     samples, label = fixed_samples(clips, config.training.seed)
     frames = normalisation.apply(features_of(samples, config.features))
     return FixedExamples(

@@ -37,7 +37,7 @@ def read_convolutions(model: Path) -> list[tuple[NDArray[np.float32], NDArray[np
 
 
 def quantised(convolutions: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, NDArray[Any]]:
-    """The arrays of :class:`kwspot.runtime.model.embedding.SpeechEmbedding`: int8, a scale for each output channel."""
+    """Quantise to the arrays of ``model.embedding.SpeechEmbedding``: int8, a scale for each output channel."""
     arrays: dict[str, NDArray[Any]] = {}
     for k, (kernel, bias) in enumerate(convolutions):
         scale = np.abs(kernel).max(axis=(0, 1, 2)) / np.float32(127)

@@ -41,7 +41,7 @@ RATE_SHARE = 0.05
 
 
 def finetuning_config(config: Config, epochs: int) -> Config:
-    """The run's own, but for a few epochs that begin at a small rate and need no average to be steady."""
+    """Return the run's own configuration with few epochs, which begin at a small rate and without an average."""
     training = dataclasses.replace(
         config.training,
         epochs=epochs,
@@ -83,12 +83,12 @@ def prepare_finetuning(source: Run, folder: DataFolder, config: Config, *, quant
 
 
 def _alike(one: dict[str, list[float]], other: dict[str, list[float]]) -> bool:
-    """The same recordings, up to the rounding of another numpy or FFT: a thousandth of a decibel."""
+    """Return whether two normalisations agree, up to another numpy's or FFT's rounding: a thousandth of a decibel."""
     return all(len(one[key]) == len(other[key]) and np.allclose(one[key], other[key], atol=1e-3) for key in other)
 
 
 def network_from(source: Run, *, data: Path, quantised: bool, task: TrainingTask) -> Network:
-    """The run's model with normalisation folded, in int8 if so asked; what is kept is the plain folded model."""
+    """Return the run's model with normalisation folded, in int8 if so asked; what is kept is the plain folded model."""
     plain = fold_batch_norms(keras.saving.load_model(source.model_path, compile=False))
     if not quantised:
         return Network(trained=plain, kept=lambda trained: trained)

@@ -48,7 +48,7 @@ _SIGMOID = (1 / 256, -128)
 
 
 def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
-    """The model with int8 in its midst, and the same weights; :func:`copy_back` brings them home.
+    """Return the model with int8 in its midst, and the same weights; :func:`copy_back` brings them home.
 
     Parameters
     ----------
@@ -96,14 +96,14 @@ def quantised_form(model: Any, calibration: NDArray[np.float32]) -> Any:
 
 
 def copy_back(quantised: Any, model: Any) -> None:
-    """The weights of a quantised form into the model that it was made of."""
+    """Copy the weights of a quantised form into the model that it was made of."""
     for layer in quantised.layers:
         if isinstance(layer, WithFakeQuantisedKernel):
             model.get_layer(layer.inner.name).set_weights(layer.inner.get_weights())
 
 
 def _rounds(layer: Any, users: dict[int, list[Any]]) -> bool:
-    """Whether int8 writes the output of this layer with a range of its own."""
+    """Return whether int8 writes the output of this layer with a range of its own."""
     if not isinstance(layer, _COMPUTES):
         return False
     if getattr(layer, "activation", None) is keras.activations.softmax:
@@ -149,7 +149,7 @@ def fake_quantised(x: Any, scale: float, zero_point: int) -> Any:
 
 
 def fake_quantised_kernel(kernel: Any, axes: tuple[int, ...]) -> Any:
-    """A kernel with one scale for each output channel; `axes` are the others. The gradient is 1."""
+    """Return a kernel with one scale for each output channel; `axes` are the others. The gradient is 1."""
     most = ops.max(ops.abs(kernel), axis=axes, keepdims=True)
     scale = ops.where(most > 0, most, 1.0) / INT8_HIGHEST
     return kernel + ops.stop_gradient(ops.round(kernel / scale) * scale - kernel)

@@ -88,7 +88,7 @@ def with_protocol(config: Config, benchmark: Benchmark) -> Config:
 
 
 def find_test(folder: DataFolder, benchmark: Benchmark, test: Path | None) -> DataFolder:
-    """What will be scored in the end: asked for before the training, so that no hour is lost.
+    """Return what will be scored in the end: asked for before the training, so that no hour is lost.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def score(run: Path, test: DataFolder, benchmark: Benchmark) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """One line of :func:`score`."""
+    """Describe what :func:`score` returns in one line."""
     low, high = found["ci95"]
     where = "the test part" if found["part"] == "test" else "Google's separate test folder"
     return (

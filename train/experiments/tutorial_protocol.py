@@ -85,7 +85,7 @@ def prepare_tutorial(folder: DataFolder, config: Config, preset: str, *, by_spea
 
 
 def tutorial_features(path: Path) -> NDArray[np.float32]:
-    """The tutorial's features of a file, float32 (20, 11)."""
+    """Compute the tutorial's features of a file, float32 (20, 11)."""
     import librosa
 
     wave, _ = librosa.load(path, sr=RATE_HZ, mono=True)
@@ -98,7 +98,7 @@ def tutorial_features(path: Path) -> NDArray[np.float32]:
 
 
 def _tutorial_config(config: Config) -> Config:
-    """The preset's model, but for the LSTM's size, trained as the tutorial did: Adam, a constant rate, nothing else."""
+    """Return the preset with the tutorial's LSTM and training: Adam, a constant rate, nothing else."""
     options = {"units": LSTM_UNITS, "dropout": 0.0} if config.model.name == "lstm" else config.model.options
     training = TrainingConfig(
         epochs=config.training.epochs,

@@ -43,7 +43,7 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 1; the same each time it is asked."""
+        """Yield the batches of an epoch, counted from 1; the same each time it is asked."""
         ...
 
 
@@ -64,7 +64,7 @@ class FitResult:
 
     @property
     def best(self) -> dict[str, float]:
-        """The row of the best epoch."""
+        """Return the row of the best epoch."""
         return self.history[self.best_epoch - 1]
 
     def take(self, row: dict[str, float], weights: list[NDArray[Any]]) -> None:
@@ -166,7 +166,7 @@ def _demand_number(loss: float, where: str) -> None:
 def _train_epoch(
     model: Any, examples: Examples, epoch: int, interruption: _Interruption, average: Average | None
 ) -> dict[str, float] | None:
-    """A row of the history without validation; None if it was interrupted."""
+    """Train one epoch; return its row of the history without validation, None if it was interrupted."""
     started = time.perf_counter()
     sums = {"loss": 0.0, "accuracy": 0.0}
     waiting_s = step_s = 0.0
@@ -236,7 +236,7 @@ def _duration(seconds: float) -> str:
 
 
 def _state_of(model: Any, average: Average | None) -> list[Any]:
-    """All variables that the next batch depends on: weights, dropout's random states, the optimiser's, the averages."""
+    """Return all variables that the next batch depends on: weights, random states, the optimiser's, the averages."""
     return [*model.variables, *model.optimizer.variables, *(average.variables if average else ())]
 
 

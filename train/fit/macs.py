@@ -23,7 +23,7 @@ class Cost(NamedTuple):
 
 
 def count_cost(model: Any) -> Cost:
-    """All weights of a model of fixed length, those of batch normalisation included, and its multiply-accumulates.
+    """Count all weights of a model of fixed length, batch normalisation included, and its multiply-accumulates.
 
     Raises
     ------

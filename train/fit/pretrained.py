@@ -44,7 +44,7 @@ class Start:
 
 
 def read_start(name: str) -> Start:
-    """The weights that ``--start-from`` names: of :data:`SHIPPED`, or a run folder.
+    """Read the weights that ``--start-from`` names: of :data:`SHIPPED`, or a run folder.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def load_into(model: Any, start: Start) -> list[str]:
 
 
 def write_start(run: Run, target: Path) -> None:
-    """The weights of a run as one file, without those of the last layer, whose words are the run's own."""
+    """Write the weights of a run as one file, without those of the last layer, whose words are the run's own."""
     normalisation = run.normalisation
     kept = {key: value for key, value in _weights_of_run(run).items() if not key.startswith(f"{_LAST_LAYER}/")}
     with whole_file(target) as file:

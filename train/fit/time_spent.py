@@ -29,7 +29,7 @@ def time_spent(history: History, examples: object) -> dict[str, Any]:
 
 
 def describe_time(time: dict[str, Any]) -> str:
-    """One line of :func:`time_spent`."""
+    """Describe what :func:`time_spent` returns in one line."""
     names = {"waiting_s": "waiting for data", "step_s": "training steps", "validation_s": "validation"}
     total = sum(time[key] for key in names) or 1.0
     shares = ", ".join(f"{name} {time[key] / total:.0%}" for key, name in names.items())

@@ -276,7 +276,7 @@ def confusion_matrix(truth: NDArray[np.int64], heard: NDArray[np.int64], labels:
 
 
 def _one_of_each(clips: ClipSet) -> dict[str, NDArray[np.int16]]:
-    """The first clip of each label; of silence a piece of noise."""
+    """Return the first clip of each label; of silence a piece of noise."""
     chosen = {}
     for k, label in enumerate(clips.labels):
         found = np.flatnonzero(clips.label_of == k)

@@ -103,7 +103,7 @@ def fold_batch_norms(model: Any) -> Any:
 
 
 def _kernel_before(norm: Any, users: dict[int, list[Any]]) -> Any:
-    """The layer whose output `norm` normalises; a choice of rows between the two changes nothing."""
+    """Return the layer whose output `norm` normalises; a choice of rows between the two changes nothing."""
     tensor = norm.input
     while True:
         layer = tensor._keras_history.operation
@@ -120,7 +120,7 @@ def _kernel_before(norm: Any, users: dict[int, list[Any]]) -> Any:
 
 
 def _scale_kernel(layer: Any, factor: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The kernel with each of its outputs times a factor, (channels,)."""
+    """Multiply each output of the kernel by a factor, (channels,)."""
     kernel = np.asarray(layer.get_weights()[0])
     # A depthwise kernel is (..., C, 1), any other (..., in, out).
     return kernel * (factor[:, None] if isinstance(layer, DEPTHWISE) else factor)
@@ -138,7 +138,7 @@ def _fold_weights(layer: Any, norm: Any) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _greatest_of_channel(scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each channel, (F, C) → (C,); 1 for a channel that is scaled to nothing."""
+    """Return the greatest of each channel, (F, C) → (C,); 1 for a channel that is scaled to nothing."""
     most = np.abs(scale).max(axis=0)
     return np.where(most > 0, most, 1).astype(np.float32)
 

@@ -46,7 +46,7 @@ def bc_resnet(features: Any, labels: int, *, width: int = 1, dropout: float = 0.
 
 
 def _block(x: Any, channels: int, *, dilation: int, halve: bool, dropout: float, name: str) -> Any:
-    """A broadcast residual: x + f2(x) + broadcast(f1(mean over F of f2(x))); no x where the channels change."""
+    """Add a broadcast residual: x + f2(x) + broadcast(f1(mean over F of f2(x))); no x where the channels change."""
     normal = x.shape[-1] == channels
     y = x
     if not normal:

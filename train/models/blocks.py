@@ -13,13 +13,13 @@ MOMENTUM = 0.9
 
 
 def picture(features: Any) -> Any:
-    """Frames as a picture with one channel, (T, C) → (T, C, 1)."""
+    """Reshape frames to a picture with one channel, (T, C) → (T, C, 1)."""
     _, frames, coefficients = features.shape
     return layers.Reshape((frames, coefficients, 1), name="picture")(features)
 
 
 def dropout_layer(x: Any, rate: float, name: str) -> Any:
-    """Dropout, or nothing at a rate of 0."""
+    """Add dropout, or nothing at a rate of 0."""
     return layers.Dropout(rate, name=name)(x) if rate > 0 else x
 
 
@@ -30,5 +30,5 @@ def batch_norm_relu(x: Any, name: str) -> Any:
 
 
 def softmax(x: Any, labels: int) -> Any:
-    """The probabilities of the labels, (L)."""
+    """Add the probabilities of the labels, (L)."""
     return layers.Dense(labels, activation="softmax", name="scores")(x)  # (L)

@@ -11,7 +11,7 @@ layers = keras.layers
 
 
 def with_fused_norms(model: Any) -> Any:
-    """The same model, whose batch normalisations over the last axis train by one kernel: a third of the time.
+    """Return the same model, whose batch normalisations over the last axis train by one kernel: a third of the time.
 
     Keras computes them from moments, a pass over the batch for each step of the
     formula and for each of its gradient. Weights, configuration and what is

@@ -25,13 +25,13 @@ layers = keras.layers
 
 
 def perceptron(features: Any, labels: int) -> Any:
-    """One dense layer over all frames at once."""
+    """Build one dense layer over all frames at once."""
     x = layers.Flatten(name="flatten")(features)  # (T * C)
     return softmax(x, labels)
 
 
 def conv1(features: Any, labels: int, *, filters: int = 32, pool: int = 2, dense: int = 128) -> Any:
-    """One 3×3 convolution, pooling, one hidden layer."""
+    """Build one 3×3 convolution, pooling, one hidden layer."""
     x = picture(features)  # (T, C, 1)
     x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
     x = layers.MaxPooling2D(pool, name="pool1")(x)  # ((T - 2) // pool, (C - 2) // pool, filters)
@@ -50,7 +50,7 @@ def conv2(
     dropout: float = 0.0,
     dense_dropout: float = 0.0,
 ) -> Any:
-    """Two 3×3 convolutions, each with pooling and dropout, one hidden layer, dropout again; at 0 there is none."""
+    """Build two 3×3 convolutions, each with pooling and dropout (0: none), one hidden layer, dropout again."""
     x = picture(features)  # (T, C, 1)
     x = layers.Conv2D(filters, 3, activation="relu", name="conv1")(x)  # (T - 2, C - 2, filters)
     x = layers.MaxPooling2D(2, name="pool1")(x)  # ((T - 2) // 2, (C - 2) // 2, filters)
@@ -65,7 +65,7 @@ def conv2(
 
 
 def conv1d(features: Any, labels: int, *, filters: int = 64, kernel: int = 5, dropout: float = 0.3) -> Any:
-    """Two convolutions over time, the coefficients as channels; then the mean over time."""
+    """Build two convolutions over time, the coefficients as channels; then the mean over time."""
     x = layers.Conv1D(filters, kernel, activation="relu", name="conv1")(features)  # (T - kernel + 1, filters)
     x = layers.MaxPooling1D(2, name="pool1")(x)  # ((T - kernel + 1) // 2, filters)
     x = layers.Conv1D(filters, kernel, activation="relu", name="conv2")(x)
@@ -89,7 +89,7 @@ def gru(features: Any, labels: int, *, unroll: bool, units: int = 48, dropout: f
 
 
 def ds_cnn(features: Any, labels: int, *, channels: int = 64, blocks: int = 4, dropout: float = 0.3) -> Any:
-    """A convolution and `blocks` depthwise separable ones, then the mean; MLPerf Tiny's at 49×10 and 64 channels.
+    """Build a convolution and `blocks` depthwise separable ones, then the mean; MLPerf Tiny's at 49×10 and 64 channels.
 
     References
     ----------
@@ -126,14 +126,14 @@ the options of the table [model]."""
 
 
 def is_recurrent(name: str) -> bool:
-    """Whether a model takes any number of frames until it is unrolled."""
+    """Return whether a model takes any number of frames until it is unrolled."""
     return "unroll" in inspect.signature(_function(name)).parameters
 
 
 def build(
     name: str, frames: int | None, coefficients: int, labels: int, /, *, unroll: bool = False, **options: Any
 ) -> Any:
-    """A Keras model with fresh weights.
+    """Build a Keras model with fresh weights.
 
     Parameters
     ----------
@@ -169,13 +169,13 @@ def build(
 
 
 def training_form(name: str, frames: int, coefficients: int, labels: int, /, **options: Any) -> Any:
-    """The model as it is trained: a recurrent one takes any number of frames."""
+    """Return the model as it is trained: a recurrent one takes any number of frames."""
     _checked_options(name, _function(name), options)  # here, where a user's "unroll" is no argument of ours
     return build(name, None if is_recurrent(name) else frames, coefficients, labels, **options)
 
 
 def export_form(model: Any, name: str, frames: int, labels: int, /, **options: Any) -> Any:
-    """The model of fixed length with the weights of `model`, of Keras's own layers alone.
+    """Return the model of fixed length with the weights of `model`, of Keras's own layers alone.
 
     Recurrences are unrolled; of a model with sub-spectral normalisation all normalisation is folded.
     """

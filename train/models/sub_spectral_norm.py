@@ -68,7 +68,7 @@ class SubSpectralNorm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
         return shape
 
     def affine(self, frequencies: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What it does after training, ``x * scale + offset``: two arrays of shape (frequencies, C)."""
+        """Return what it does after training, ``x * scale + offset``: two arrays of shape (frequencies, C)."""
         gamma, beta, mean, variance = (np.asarray(w)[:, 0] for w in self.get_weights())  # (bands, C) each
         scale = gamma / np.sqrt(variance + _EPSILON)
         rows = frequencies // self.bands

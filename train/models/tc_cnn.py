@@ -22,7 +22,7 @@ def tc_cnn(
     kernel: int = 5,
     dropout: float = 0.1,
 ) -> Any:
-    """A small picture network over frequency, then depthwise separable residual convolutions over time.
+    """Build a small picture network over frequency, then depthwise separable residual convolutions over time.
 
     The front sees 3 frames by 3 bands, so a voice may be a little higher or
     lower, and `pictures` residual blocks see the same of its output; the blocks

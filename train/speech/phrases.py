@@ -72,7 +72,7 @@ class SpokenPhrase:
 
     @property
     def is_short(self) -> bool:
-        """Whether so few sounds are part of many other words."""
+        """Return whether so few sounds are part of many other words."""
         return len(phonemes_of(self.ipa)) < LEAST_PHONEMES
 
 

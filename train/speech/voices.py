@@ -48,7 +48,7 @@ class VoiceSet:
 
     @property
     def held_out(self) -> Sequence[Voice]:
-        """All voices to validate with."""
+        """Return all voices to validate with."""
         return (*self.held_out_espeak, *self.held_out_programs)
 
     @property

@@ -45,7 +45,7 @@ class RecordedUtterance:
 
     @property
     def file_speaker(self) -> str:
-        """The speaker's name in the data folder."""
+        """Return the speaker's name in the data folder."""
         return PERSON_PREFIX + _digest(self.speaker)[:12]
 
 
