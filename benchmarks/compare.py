@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.intervals import wilson_interval
 
 SCHEMAS = ("kwspot.accuracy/1", "kwspot.latency/1", "kwspot.report/1")
-_COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
-_CONDITION = re.compile(r"\s*([\w.-]+)\.(\w+)\s*([<>])\s*([-+]?\d+(?:\.\d+)?)\s*")
+_CONDITION = re.compile(r"\s*([\w.-]+\.\w+)\s*([<>])\s*([-+]?\d+(?:\.\d+)?)\s*")
 
 
 @dataclass(frozen=True)
@@ -51,62 +49,54 @@ class Condition:
 
     text: str
     name: str
-    holds: Callable[[float], bool]
+    limit: float
+    above: bool
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read one.
-
-        Raises
-        ------
-        ConfigError
-            If it is none.
-        """
+        """Read one."""
         match = _CONDITION.fullmatch(text)
         if match is None:
             raise ConfigError(
                 f"--fail-if {text!r} is no condition; expected NAME.MEASURE < NUMBER or > NUMBER on the difference "
                 "new − old, such as 'int8-litert.accuracy < -0.3' or 'litert-int8.p50 > 10'"
             )
-        name, measure, sign, number = match.groups()
-        compare, limit = _COMPARISONS[sign], float(number)
-        return cls(text.strip(), f"{name}.{measure}", lambda difference: compare(difference, limit))
+        name, sign, number = match.groups()
+        return cls(text.strip(), name, float(number), sign == ">")
+
+    def holds(self, difference: float) -> bool:
+        """Say whether a difference is what the condition names."""
+        return difference > self.limit if self.above else difference < self.limit
 
 
-def read_result(path: str | Path) -> dict[str, Any]:
-    """Read a result that can be compared.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is of a schema that this version does not know.
-    """
+def read_json(path: str | Path, *schemas: str) -> dict[str, Any]:
+    """Read a result of one of the schemas."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         raise ConfigError(f"{path} cannot be read ({reason}); expected a result that 'kwspot bench' wrote") from None
     schema = values.get("schema") if isinstance(values, dict) else None
-    if schema not in SCHEMAS:
+    if schema not in schemas:
         raise ConfigError(
-            f"{path} is of schema {schema!r}; this version compares {', '.join(SCHEMAS)}: measure again with it"
+            f"{path} is of schema {schema!r}; expected {' or '.join(schemas)}: measure again with this version"
         )
-    if schema == "kwspot.report/1":
-        if len(values["bundles"]) != 1:
-            raise ConfigError(f"{path} reports on {len(values['bundles'])} bundles; expected a report on one")
-        (entry,) = values["bundles"]
-        return {"schema": schema, **entry["accuracy"], **entry["latency"]}
     return dict(values)
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Return every measure that both results hold.
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Read a result that can be compared."""
+    values = read_json(path, *SCHEMAS)
+    if values["schema"] != "kwspot.report/1":
+        return values
+    if len(values["bundles"]) != 1:
+        raise ConfigError(f"{path} reports on {len(values['bundles'])} bundles; expected a report on one")
+    (entry,) = values["bundles"]
+    return {"schema": values["schema"], **entry["accuracy"], **entry["latency"]}
 
-    Raises
-    ------
-    ConfigError
-        If they are not of the same kind, data, part or labels: a difference would be that of the clips.
-    """
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """Return every measure that both results hold."""
     for what in ("schema", "data", "part", "labels", "clips"):
         if old.get(what) != new.get(what):
             raise ConfigError(

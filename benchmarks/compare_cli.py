@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.errors import ConfigError
 
 EXIT_WORSE = 1
@@ -36,14 +37,12 @@ def main(argv: Sequence[str]) -> int:
     for condition in conditions:
         if condition.name not in found:
             raise ConfigError(f"no {condition.name} in both results; expected one of {', '.join(found) or 'none'}")
-    print(f"{'measure':28}{'old':>10}{'new':>10}{'difference':>14}")
+    rows = []
     for change in found.values():
-        unit = " %" if change.unit == "%" else " points"
-        noise = {None: "", True: "  within noise", False: "  beyond noise"}[change.explained]
-        moved = f"{change.difference:+.2f}{unit}" if change.difference else "none"
-        print(
-            f"{change.name:28}{change.before:10.2f}{change.after:10.2f}{moved:>14}{noise if change.difference else ''}"
-        )
+        moved = f"{change.difference:+.2f} {change.unit}" if change.difference else "none"
+        noise = {None: "", True: "within noise", False: "beyond noise"}[change.explained if change.difference else None]
+        rows.append([change.name, f"{change.before:.2f}", f"{change.after:.2f}", moved, noise])
+    print(Table("", ["measure", "old", "new", "difference", ""], rows).text())
     failed = [condition for condition in conditions if condition.holds(found[condition.name].difference)]
     for condition in failed:
         print(f"worse than allowed ({condition.text}): {found[condition.name].sentence()}", file=sys.stderr)

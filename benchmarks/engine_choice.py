@@ -21,11 +21,6 @@ def engines_to_measure(bundle: Bundle, named: Sequence[str] | None) -> list[str]
     An engine that was named has to run. Without names two things are left out,
     each with a note: ONNX where the bundle has no ONNX model, and a
     tflite-runtime that is installed but cannot run beside this numpy.
-
-    Raises
-    ------
-    EngineError
-        If an engine cannot run, or none is installed.
     """
     if named:
         chosen = list(dict.fromkeys(named))

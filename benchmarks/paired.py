@@ -19,11 +19,6 @@ def paired_interval(both: int, first_only: int, second_only: int, neither: int) 
     most clips are right, or wrong, in both; unlike a normal approximation it
     keeps a width when nothing changed.
 
-    Raises
-    ------
-    ValueError
-        If there is no clip.
-
     References
     ----------
     Newcombe, Statistics in Medicine 17, 1998, pages 2635-2650, method 10.

@@ -11,7 +11,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from kwspot.runtime.files import whole_file
 from kwspot.runtime.model.bundle import Bundle
@@ -73,18 +73,17 @@ def result(schema: str, bundle: Bundle, content: Mapping[str, Any]) -> dict[str,
     }
 
 
-def write_json(values: Mapping[str, Any], target: str | None) -> None:
-    """Write a result to a file, to standard output for :data:`STDOUT`, or nowhere for None."""
-    if target is None:
-        return
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    if target == STDOUT:
-        sys.stdout.write(text)
-    else:
-        with whole_file(target) as path:
-            path.write_text(text)
+def write_result(values: Mapping[str, Any], table: str, target: str | None) -> None:
+    """Write a result to the file `target`, and the table for people to standard output.
 
-
-def table_stream(target: str | None) -> TextIO:
-    """Return where the table for people goes: stdout, unless the JSON is to be alone there."""
-    return sys.stderr if target == STDOUT else sys.stdout
+    With :data:`STDOUT` as `target` the JSON has standard output for itself and the table goes to stderr; with None
+    there is the table alone.
+    """
+    if target is not None:
+        text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+        if target == STDOUT:
+            sys.stdout.write(text)
+        else:
+            with whole_file(target) as path:
+                path.write_text(text)
+    print(table, file=sys.stderr if target == STDOUT else sys.stdout)

@@ -6,7 +6,9 @@ import argparse
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
+
+from kwspot.benchmarks.tables import Table, p_text
 
 if TYPE_CHECKING:
     from kwspot.benchmarks.accuracy.scores import LabelledClips, Stage
@@ -47,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.audio.recordings import DataFolder
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle, folder, progress = load_bundle(args.bundle), DataFolder(args.data), Progress()
     engines = engines_of(bundle, args.engine, args.tflite_python)
@@ -57,8 +59,7 @@ def main(argv: Sequence[str]) -> int:
     values = result(SCHEMA, bundle, accuracy_result(stages, clips, bundle.manifest.labels, folder.root, part))
     if args.predictions:
         _write_predictions(Path(args.predictions), stages, clips, bundle.manifest.labels, folder.root)
-    write_json(values, args.json)
-    _print_tables(values, table_stream(args.json))
+    write_result(values, _text(values), args.json)
     return 0
 
 
@@ -77,40 +78,34 @@ def _write_predictions(
                 rows.writerow((stage.name, name, labels[true], label_name(labels, int(predicted)), f"{score:.6f}"))
 
 
-def _print_tables(values: dict[str, Any], out: TextIO) -> None:
-    rows = values["stages"]
+def _text(values: dict[str, Any]) -> str:
+    stages = values["stages"]
     step_to = {step["to"]: step for step in values["steps"]}
-    print(
-        f"{values['bundle']['name']} on {values['data']} ({values['part']}), {values['clips']} clips\n\n"
-        f"{'stage':14}{'correct':>9}{'accuracy':>10}{'95 % interval':>18}{'loss':>8}  change from the stage before",
-        file=out,
-    )
-    for row in rows:
-        low, high = row["ci95"]
-        line = f"{row['name']:14}{row['correct']:9}{row['accuracy']:10.2%}{f'{low:.2%} – {high:.2%}':>18}"
-        line += f"{'–':>8}" if row["loss_points"] is None else f"{row['loss_points']:8.2f}"
-        if (step := step_to.get(row["name"])) is not None:
+    rows = []
+    for stage in stages:
+        low, high = stage["ci95"]
+        loss = "–" if stage["loss_points"] is None else f"{stage['loss_points']:.2f}"
+        row = [stage["name"], str(stage["correct"]), f"{stage['accuracy']:.2%}", f"{low:.2%} – {high:.2%}", loss, ""]
+        if (step := step_to.get(stage["name"])) is not None:
             low, high = step["ci95_points"]
-            line += (
-                f"  from {step['from']}: {step['loss_points']:.2f} points ({low:.2f} to {high:.2f}), "
+            row[-1] = (
+                f"from {step['from']}: {step['loss_points']:.2f} points ({low:.2f} to {high:.2f}), "
                 f"{step['right_to_wrong']} right→wrong, {step['wrong_to_right']} wrong→right, "
-                f"McNemar {_p_text(step['mcnemar_p'])}"
+                f"McNemar p {p_text(step['mcnemar_p'])}"
             )
-        print(line, file=out)
-    width = max(len(label) for label in rows[0]["per_label"])
-    print(f"\n{'label':{width}}{'clips':>8}" + "".join(f"{row['name']:>14}" for row in rows), file=out)
-    for label, (_, total) in rows[0]["per_label"].items():
-        shares = [f"{row['per_label'][label][0] / total:.1%}" if total else "–" for row in rows]
-        print(f"{label:{width}}{total:8}" + "".join(f"{share:>14}" for share in shares), file=out)
-    int8 = [row["name"] for row in rows if row["name"].startswith("int8-")]
-    pairs = {
-        pair: share for pair, share in values["agreement"].items() if set(pair.split("~")) <= {rows[0]["name"], *int8}
-    }
+        rows.append(row)
+    columns = ["stage", "correct", "accuracy", "95 % interval", "loss", "change from the stage before"]
+    words = [
+        [label, str(total), *(f"{s['per_label'][label][0] / total:.1%}" if total else "–" for s in stages)]
+        for label, (_, total) in stages[0]["per_label"].items()
+    ]
+    shown = {stages[0]["name"], *(stage["name"] for stage in stages if stage["name"].startswith("int8-"))}
+    pairs = [[pair, f"{share:.2%}"] for pair, share in values["agreement"].items() if set(pair.split("~")) <= shown]
+    parts = [
+        f"{values['bundle']['name']} on {values['data']} ({values['part']}), {values['clips']} clips",
+        Table("", columns, rows).text(),
+        Table("", ["label", "clips", *(stage["name"] for stage in stages)], words).text(),
+    ]
     if pairs:
-        print("\nthe same label on the same clip", file=out)
-    for pair, share in pairs.items():
-        print(f"{pair:28}{share:9.2%}", file=out)
-
-
-def _p_text(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        parts.append(Table("", ["the same label on the same clip", ""], pairs).text())
+    return "\n\n".join(parts)

@@ -165,11 +165,6 @@ def layer_errors(bundle: Bundle, frames: NDArray[np.float32]) -> list[dict[str, 
         (least, greatest), ``outside`` of ``values``: numbers of the float
         model that the int8 tensor cannot stand for. A ratio is None where
         there is no noise.
-
-    Raises
-    ------
-    BundleError
-        If the float and the int8 model are not two forms of one graph.
     """
     models = {form: bundle.model_bytes(form) for form in ("float-tflite", "int8-tflite")}
     graphs = {form: read_graph(model) for form, model in models.items()}

@@ -64,13 +64,7 @@ class Stage:
 
 
 def labels_of_words(words: Sequence[str], labels: Sequence[str], where: Path) -> dict[str, int]:
-    """Return word of the folder → index of its label; a word that is no label is ``_unknown_``.
-
-    Raises
-    ------
-    DataFolderError
-        If there is such a word and the bundle has no ``_unknown_``.
-    """
+    """Return word of the folder → index of its label; a word that is no label is ``_unknown_``."""
     strangers = [word for word in words if word not in labels]
     if strangers and UNKNOWN not in labels:
         raise DataFolderError(
@@ -81,15 +75,7 @@ def labels_of_words(words: Sequence[str], labels: Sequence[str], where: Path) ->
 
 
 def load_clips(folder: DataFolder, part: str, words: Sequence[str] | None, manifest: Manifest) -> LabelledClips:
-    """Return the clips of a part, each fitted to the model's window, as frames of features.
-
-    Raises
-    ------
-    DataFolderError
-        If there is no clip, or a word has no label.
-    RecordingError
-        If clips cannot be read: an accuracy over the rest would be that of other data.
-    """
+    """Return the clips of a part, each fitted to the model's window, as frames of features."""
     clips = folder.clips(part, words)
     if not clips:
         counts = ", ".join(f"{other} {len(folder.clips(other, words))}" for other in ("train", "validation", "test"))
@@ -105,6 +91,7 @@ def load_clips(folder: DataFolder, part: str, words: Sequence[str] | None, manif
             continue
         row[...] = mfcc(fit_length(sound, manifest.window_samples), manifest.features)
     if unreadable:
+        # An accuracy over the rest would be that of other data.
         raise RecordingError(f"{len(unreadable)} of {len(clips)} clips cannot be read, the first: {unreadable[0]}")
     return LabelledClips(clips, np.array([label_of[clip.word] for clip in clips], np.intp), frames)
 
@@ -131,13 +118,7 @@ def weights_stage(bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
 
 
 def keras_stage(run: Path, bundle: Bundle, frames: NDArray[np.float32]) -> Stage:
-    """Score clips, float32 (n, window_frames, C), with the run's Keras model, as the run normalises them.
-
-    Raises
-    ------
-    RunError
-        If the run is missing, or its features or labels are not the bundle's.
-    """
+    """Score clips, float32 (n, window_frames, C), with the run's Keras model, as the run normalises them."""
     trained = read_run(run)
     for what, here, there in (
         ("features", asdict(trained.features), asdict(bundle.manifest.features)),

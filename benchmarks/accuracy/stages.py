@@ -21,13 +21,7 @@ ORDER = ("float-keras", "float-tflite", "int8-weights", *ENGINE_STAGES, "stream"
 
 
 def engines_of(bundle: Bundle, named: list[str] | None, tflite_python: str | None) -> list[str]:
-    """Return engines of this environment; see :func:`engines_to_measure`.
-
-    Raises
-    ------
-    ConfigError
-        If tflite-runtime is asked for in two ways.
-    """
+    """Return engines of this environment; see :func:`engines_to_measure`."""
     engines = engines_to_measure(bundle, named)
     if tflite_python is not None and "tflite" in engines:
         raise ConfigError("int8-tflite would be scored twice: leave --tflite-python out, tflite-runtime runs here")
@@ -35,13 +29,7 @@ def engines_of(bundle: Bundle, named: list[str] | None, tflite_python: str | Non
 
 
 def clips_of(bundle: Bundle, folder: DataFolder, part: str | None, words: str | None) -> tuple[LabelledClips, str]:
-    """Return the clips of a part, the default one for None, and of words "a,b", all for None; and the part.
-
-    Raises
-    ------
-    DataFolderError
-        If a word of the bundle has no clip, unless the folders were named.
-    """
+    """Return the clips of a part, the default one for None, and of words "a,b", all for None; and the part."""
     if part is None:
         part = default_part(folder)
         note(f"no --part was named; scoring {part}")

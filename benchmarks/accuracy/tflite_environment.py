@@ -22,13 +22,7 @@ from kwspot.runtime.model.engines import open_engine
 
 
 def run_in_environment(python: str, module: str, *arguments: str) -> None:
-    """Run a module of the kit by the Python of the other environment.
-
-    Raises
-    ------
-    EngineError
-        If that Python is missing, or cannot run the model.
-    """
+    """Run a module of the kit by the Python of the other environment."""
     run_child(
         [python, "-m", module, *arguments],
         lambda output: EngineError(
@@ -39,13 +33,7 @@ def run_in_environment(python: str, module: str, *arguments: str) -> None:
 
 
 def tflite_stage(bundle: Bundle, python: str, frames: NDArray[np.float32]) -> Stage:
-    """Score clips, float32 (n, window_frames, C), by another Python: ``int8-tflite``.
-
-    Raises
-    ------
-    EngineError
-        If that Python is missing, or cannot run the model.
-    """
+    """Score clips, float32 (n, window_frames, C), by another Python: ``int8-tflite``."""
     with scratch_folder("tflite") as name:
         frames_file, scores_file = Path(name) / "frames.npy", Path(name) / "scores.npy"
         np.save(frames_file, frames)

@@ -38,13 +38,7 @@ class Operator:
 
 
 def read_graph(model: bytes) -> Any:
-    """Return the schema's ``ModelT`` of a model with one graph.
-
-    Raises
-    ------
-    BundleError
-        If it is no TFLite model of one graph.
-    """
+    """Return the schema's ``ModelT`` of a model with one graph."""
     from ai_edge_litert import schema_py_generated as schema
 
     # The schema reads whatever bytes it is given; the file identifier is the only mark of a model.
@@ -99,13 +93,7 @@ def short_name(name: str) -> str:
 
 
 def pair_operators(float_graph: Any, int8_graph: Any) -> list[tuple[Operator, Operator]]:
-    """Return each operator of the float model with its pair of the int8 model.
-
-    Raises
-    ------
-    BundleError
-        If the two were not made from one graph.
-    """
+    """Return each operator of the float model with its pair of the int8 model."""
     ours, theirs = operators(float_graph), operators(int8_graph)
     if [op.kind for op in ours] != [op.kind for op in theirs]:
         place = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a.kind != b.kind), None)
@@ -142,13 +130,7 @@ def dequantise_tensor(steps: NDArray[np.int8], quantisation: Any) -> NDArray[np.
 
 
 def exchange_weights(float_model: bytes, int8_model: bytes) -> bytes:
-    """Return the float model with the weights of the int8 model: it loses what rounding the weights alone costs.
-
-    Raises
-    ------
-    BundleError
-        If the two were not made from one graph, or no weight of the int8 model is in int8.
-    """
+    """Return the float model with the weights of the int8 model: it loses what rounding the weights alone costs."""
     graph, int8_graph = read_graph(float_model), read_graph(int8_model)
     exchanged = 0
     for ours, theirs in pair_operators(graph, int8_graph):

@@ -14,7 +14,6 @@ the first, word by word: `lost` heard by that alone, `won` by this alone.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 import time
@@ -24,16 +23,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kwspot.benchmarks.experiments.steps import parser_of
+from kwspot.benchmarks.tables import Columns, Table
 from kwspot.runtime.audio.recordings import Clip, DataFolder
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.audio.sources import BLOCK_SAMPLES
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.detect.spotter import KeywordSpotter
-from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.model.bundle import Bundle, load_bundle
-from kwspot.runtime.results import result, table_stream, write_json
+from kwspot.runtime.results import result, write_result
 
 SCHEMA = "kwspot.hops/1"
+HOPS_MS = (20, 40, 60, 80, 100)
 GRACE_S = 0.5
 """A detection so long after the clip still is this word's."""
 
@@ -110,71 +111,53 @@ def score(found: Sequence[tuple[str, int]], words: Sequence[Word], rate_hz: int)
 
 
 def at_hop(bundle: Bundle, hop_ms: float) -> Bundle:
-    """Return a window bundle that runs its model at another hop."""
-    frames = hop_ms / bundle.manifest.features.hop_ms
-    if frames < 1 or abs(frames - round(frames)) > 1e-6:
-        raise ConfigError(
-            f"--hops-ms {hop_ms:g} is no whole number of frames of {bundle.manifest.features.hop_ms:g} ms; "
-            "expected a multiple of it"
-        )
-    return dataclasses.replace(
-        bundle, manifest=dataclasses.replace(bundle.manifest, inference_hop_frames=round(frames))
-    )
+    """Return a window bundle that runs its model at another hop, a whole number of its frames."""
+    frames = round(hop_ms / bundle.manifest.features.hop_ms)
+    return dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, inference_hop_frames=frames))
 
 
-def run(
-    bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], engine: str | None, threshold: float | None
-) -> dict[str, Any]:
+def run(bundle: Bundle, sound: NDArray[np.int16], words: Sequence[Word], threshold: float | None) -> dict[str, Any]:
     """Measure one of the ``runs`` of ``kwspot.hops/1`` on a sound, int16 (n,), but for what another loses and wins."""
     rate_hz = bundle.manifest.features.sample_rate_hz
-    thresholds = None if threshold is None else dict.fromkeys(bundle.manifest.words, threshold)
-    spotter = KeywordSpotter(bundle, engine=engine, thresholds=thresholds)
-    found: list[tuple[str, int]] = []
+    spotter = KeywordSpotter(
+        bundle, thresholds=None if threshold is None else dict.fromkeys(bundle.manifest.words, threshold)
+    )
     start = time.process_time()
-    for place in range(0, len(sound), BLOCK_SAMPLES):
-        found += [(d.label, d.at_sample) for d in spotter.push(sound[place : place + BLOCK_SAMPLES])]
-    cpu_s = time.process_time() - start
+    blocks = np.split(sound, range(BLOCK_SAMPLES, len(sound), BLOCK_SAMPLES))
+    found = [(event.label, event.at_sample) for block in blocks for event in spotter.push(block)]
     return {
         "bundle": bundle.name,
         "kind": bundle.manifest.kind,
         "hop_ms": 1000 * bundle.manifest.inference_hop_samples / rate_hz,
         **score(found, words, rate_hz),
-        "cpu_s_per_hour": cpu_s * 3600 * rate_hz / len(sound),
+        "cpu_s_per_hour": (time.process_time() - start) * 3600 * rate_hz / len(sound),
     }
+
+
+def _delay(ms: float | None) -> str:
+    return "–" if ms is None else f"{ms:.0f}"
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.hop_sweep", description=__doc__)
-    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="of the same words")
-    parser.add_argument("--data", required=True, metavar="DIR", help="data folder")
-    parser.add_argument("--part", default="validation", help="train, validation, test or all (default: validation)")
+    parser = parser_of("hop_sweep", __doc__, SCHEMA)
+    parser.add_argument("bundles", nargs="+", type=load_bundle, metavar="BUNDLE", help="of the same words")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="data folder, of which the validation part is used"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="of stream (default: %(default)g)")
-    parser.add_argument("--hops-ms", default="20,40,60,80,100", metavar="MS,…", help="of window bundles (%(default)s)")
+    parser.add_argument("--hops-ms", nargs="+", type=float, default=HOPS_MS, metavar="MS", help="of window bundles")
     parser.add_argument("--threshold", type=float, metavar="P", help="of every word (default: the bundle's own)")
-    parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
-    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
-    try:
-        hops_ms = [float(text) for text in args.hops_ms.split(",")]
-    except ValueError:
-        raise ConfigError(f"--hops-ms {args.hops_ms}; expected numbers with commas between, as in 20,40") from None
-    bundles = [load_bundle(name) for name in args.bundles]
-    first = bundles[0].manifest
-    for bundle in bundles:
-        if (bundle.manifest.words, bundle.manifest.features.sample_rate_hz) != (
-            first.words,
-            first.features.sample_rate_hz,
-        ):
-            raise ConfigError(f"{bundle.path} hears other words than {bundles[0].path}; expected bundles of the same")
+    first = args.bundles[0].manifest
     rate_hz = first.features.sample_rate_hz
     folder = DataFolder(args.data)
-    clips = folder.clips(args.part, [word for word in first.words if (folder.root / word).is_dir()])
+    clips = folder.clips("validation", [word for word in first.words if (folder.root / word).is_dir()])
     sound, words = stream_of(clips, minutes=args.minutes, rate_hz=rate_hz)
     runs = [
-        run(one, sound, words, args.engine, args.threshold)
-        for bundle in bundles
-        for one in ([at_hop(bundle, ms) for ms in hops_ms] if bundle.manifest.kind == "window" else [bundle])
+        run(one, sound, words, args.threshold)
+        for bundle in args.bundles
+        for one in ([at_hop(bundle, ms) for ms in args.hops_ms] if bundle.manifest.kind == "window" else [bundle])
     ]
     first_heard = set(runs[0]["heard"])
     for one in runs:
@@ -183,22 +166,20 @@ def main(argv: Sequence[str]) -> int:
             [[words[place].label, words[place].clip_start / rate_hz] for place in sorted(places)]
             for places in (first_heard - heard, heard - first_heard)
         )
-    values = result(SCHEMA, bundles[0], {"minutes": len(sound) / rate_hz / 60, "runs": runs})
-    write_json(values, args.json)
-    out = table_stream(args.json)
-    print(
-        f"{'bundle':18}{'hop ms':>7}{'words':>7}{'missed':>8}{'lost':>6}{'won':>5}{'other':>7}"
-        f"{'delay ms':>10}{'p95':>7}{'CPU s/h':>9}",
-        file=out,
-    )
-    for one in runs:
-        median, p95 = ("-" if ms is None else f"{ms:.0f}" for ms in one["delay_ms"].values())
-        print(
-            f"{one['bundle']:18}{one['hop_ms']:7g}{one['words']:7}{one['missed']:8}"
-            f"{len(one['lost']):6}{len(one['won']):5}{one['false_or_wrong']:7}"
-            f"{median:>10}{p95:>7}{one['cpu_s_per_hour']:9.2f}",
-            file=out,
-        )
+    values = result(SCHEMA, args.bundles[0], {"minutes": len(sound) / rate_hz / 60, "runs": runs})
+    columns: Columns = {
+        "bundle": "{bundle}",
+        "hop ms": "{hop_ms:g}",
+        "words": "{words}",
+        "missed": "{missed}",
+        "lost": lambda one: str(len(one["lost"])),
+        "won": lambda one: str(len(one["won"])),
+        "other": "{false_or_wrong}",
+        "delay ms": lambda one: _delay(one["delay_ms"]["median"]),
+        "p95": lambda one: _delay(one["delay_ms"]["p95"]),
+        "CPU s/h": "{cpu_s_per_hour:.2f}",
+    }
+    write_result(values, Table.of("Hops", runs, columns).text(), args.json)
     return 0
 
 

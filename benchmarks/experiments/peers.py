@@ -11,7 +11,6 @@ so that a busy machine is busy for all; the ratios are taken within a round.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -19,20 +18,20 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kwspot.benchmarks.engine_choice import note
-from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
+from kwspot.benchmarks.experiments.steps import parser_of
+from kwspot.benchmarks.latency.loop_sound import synthetic_sound
+from kwspot.benchmarks.tables import Columns, Table
 from kwspot.runtime.child import run_child
 from kwspot.runtime.cli import guarded
-from kwspot.runtime.errors import ConfigError, EngineError
+from kwspot.runtime.errors import EngineError
 from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import load_bundle
-from kwspot.runtime.results import result, table_stream, write_json
+from kwspot.runtime.results import result, write_result
 
 SCHEMA = "kwspot.peers/1"
 REFERENCE = "pymicro-wakeword"
@@ -45,6 +44,10 @@ REQUIREMENTS: dict[str, list[str]] = {
     "openwakeword": ["openwakeword==0.4.0"],
     "librosa-window": ["librosa>=0.10.2,<1.0", "ai-edge-litert>=2.1"],
 }
+ENVIRONMENTS = Path("build/peers")
+RATE_HZ = 16_000
+"""What all of them hear."""
+
 _WORKER = Path(__file__).with_name("peer_worker.py")
 
 
@@ -159,72 +162,60 @@ def environment(name: str, folder: Path) -> str:
     return str(python)
 
 
-def _print_table(values: dict[str, Any], json_target: str | None) -> None:
-    out = table_stream(json_target)
-    print(
-        f"{values['block_ms']:g} ms blocks, {values['rounds']} rounds over {values['seconds']:g} s, medians; "
-        f"ratio to {REFERENCE}: median (least to most)\n\n"
-        f"{'runtime':26}{'CPU s/h':>9}{'ratio':>24}{'p50 us':>9}{'p99 us':>9}{'RSS MB':>8}{'load CPU s':>11}",
-        file=out,
-    )
-    for run in values["runs"]:
+def _table(runs: Sequence[dict[str, Any]]) -> Table:
+    def median_of(key: str, form: str) -> Callable[[dict[str, Any]], str]:
+        return lambda run: format(statistics.median(run[key]), form)
+
+    def ratio(run: dict[str, Any]) -> str:
         ratios = run.get("ratio")
-        ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "-"
-        medians = "".join(f"{statistics.median(run[key]):9.0f}" for key in ("p50_us", "p99_us"))
-        cpu_s = statistics.median(run["cpu_s_per_hour"])
-        print(
-            f"{run['title']:26}{cpu_s:9.2f}{ratio:>24}{medians}{run['rss_mb']:8.0f}{run['load_cpu_s']:11.2f}", file=out
-        )
+        return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "–"
 
-
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.peers", description=__doc__)
-    parser.add_argument("bundles", nargs="+", metavar="BUNDLE", help="each runs at its own hop, in LiteRT")
-    parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(REQUIREMENTS)} (default: all)")
-    parser.add_argument("--block-ms", type=float, default=80.0, metavar="MS", help="default: %(default)g")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
-    parser.add_argument("--wav", metavar="FILE", help="sound to push, its first 30 s (default: synthetic)")
-    parser.add_argument(
-        "--window-bundle", default="tutorial", metavar="BUNDLE", help="for librosa-window (default: tutorial)"
-    )
-    parser.add_argument("--environments", default="build/peers", metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
-    return parser.parse_args(argv)
+    columns: Columns = {
+        "runtime": "{title}",
+        "CPU s/h": median_of("cpu_s_per_hour", ".2f"),
+        "ratio": ratio,
+        "p50 µs": median_of("p50_us", ".0f"),
+        "p99 µs": median_of("p99_us", ".0f"),
+        "RSS MB": "{rss_mb:.0f}",
+        "load CPU s": "{load_cpu_s:.2f}",
+    }
+    return Table.of("", runs, columns)
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure and print."""
-    args = _parse(argv)
-    names = list(REQUIREMENTS) if args.only is None else [name for name in args.only.split(",") if name]
-    for name in names:
-        if name not in REQUIREMENTS:
-            raise ConfigError(f"--only {name}: expected some of {', '.join(REQUIREMENTS)}")
-    if args.rounds < 1 or not 10 <= args.block_ms <= 1000:
-        raise ConfigError(f"--rounds {args.rounds} --block-ms {args.block_ms:g}; expected at least 1 and 10 to 1000")
-    bundles = [load_bundle(name) for name in args.bundles]
-    rate_hz = bundles[0].manifest.features.sample_rate_hz
-    if rate_hz != 16_000:
-        raise ConfigError(f"{args.bundles[0]} hears {rate_hz} Hz; expected 16000 Hz, which the others hear")
-    sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, rate_hz)
+    parser = parser_of("peers", __doc__, SCHEMA)
+    parser.add_argument("bundles", nargs="+", type=load_bundle, metavar="BUNDLE", help="each at its own hop, in LiteRT")
+    parser.add_argument("--only", nargs="*", choices=REQUIREMENTS, default=REQUIREMENTS, help="(default: all)")
+    parser.add_argument("--block-ms", type=float, default=80.0, metavar="MS", help="default: %(default)g")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--window-bundle", type=load_bundle, default="tutorial", metavar="BUNDLE", help="for librosa-window"
+    )
+    args = parser.parse_args(argv)
+    sound = synthetic_sound(RATE_HZ)
     entries = []
-    for bundle in bundles:
-        hop_ms = 1000 * bundle.manifest.inference_hop_samples / rate_hz
-        title = f"kwspot {bundle.name}, {hop_ms:g} ms"
-        entries.append(Entry(title, "kwspot", sys.executable, str(bundle.path.resolve())))
-    window = str(load_bundle(args.window_bundle).path.resolve())
-    entries += [Entry(name, name, environment(name, Path(args.environments).absolute()), window) for name in names]
+    for bundle in args.bundles:
+        hop_ms = 1000 * bundle.manifest.inference_hop_samples / RATE_HZ
+        entries.append(
+            Entry(f"kwspot {bundle.name}, {hop_ms:g} ms", "kwspot", sys.executable, str(bundle.path.resolve()))
+        )
+    window = str(args.window_bundle.path.resolve())
+    entries += [Entry(name, name, environment(name, ENVIRONMENTS.absolute()), window) for name in args.only]
     # Children inherit the core.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    block_samples = round(args.block_ms * RATE_HZ / 1000)
+    seconds = len(sound) // block_samples * block_samples / RATE_HZ
     with scratch_folder("peers") as scratch:
-        sound_file = Path(scratch) / "sound.s16"
-        sound.astype(np.dtype("<i2")).tofile(sound_file)
-        block_samples = round(args.block_ms * rate_hz / 1000)
-        seconds = len(sound) // block_samples * block_samples / rate_hz
+        sound_file = scratch / "sound.s16"
+        sound.astype("<i2").tofile(sound_file)
         runs = measure(entries, sound_file, seconds=seconds, block_samples=block_samples, rounds=args.rounds)
     content = {"seconds": seconds, "block_ms": args.block_ms, "rounds": args.rounds, "runs": runs}
-    values = result(SCHEMA, bundles[0], content)
-    write_json(values, args.json)
-    _print_table(values, args.json)
+    head = (
+        f"{args.block_ms:g} ms blocks, {args.rounds} rounds over {seconds:g} s, medians; "
+        f"ratio to {REFERENCE}: median (least to most)"
+    )
+    write_result(result(SCHEMA, args.bundles[0], content), f"{head}\n\n{_table(runs).text()}", args.json)
     return 0
 
 

@@ -10,16 +10,17 @@ Only the files that the commands write are read. What is there already in
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from kwspot.benchmarks.experiments.results_seeds import measure_seeds, parse_seeds
 from kwspot.benchmarks.experiments.results_text import page
-from kwspot.benchmarks.experiments.steps import keep_settings, measure, train
+from kwspot.benchmarks.experiments.steps import command_line, keep_settings, measure, parser_of, train
 from kwspot.runtime.cli import guarded
+from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import whole_file
+from kwspot.runtime.run_folder import Run, read_run
 
 PRESETS = (
     *("perceptron", "conv1", "conv2", "conv2-dropout", "conv1d", "lstm", "gru", "ds-cnn", "tc-cnn"),
@@ -30,46 +31,33 @@ TUTORIAL = "kwspot.train.experiments.tutorial_protocol"
 TUTORIAL_PROTOCOLS: dict[str, tuple[str, ...]] = {"tutorial": (), "tutorial-speakers": ("--by-speaker",)}
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.results_page", description=__doc__)
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder of recordings")
-    parser.add_argument(
-        "--work", required=True, metavar="DIR", type=Path, help="runs, bundles and results are kept here"
-    )
-    parser.add_argument("--out", required=True, metavar="FILE", type=Path, help="Markdown page to write")
-    parser.add_argument("--words", metavar="A,B,C", help="train on and score these words (default: all of DIR)")
-    parser.add_argument(
-        "--part", choices=("validation", "test"), default="validation", help="part to score (default: %(default)s)"
-    )
-    parser.add_argument("--epochs", type=int, metavar="N", help="in place of each preset's own")
-    for name, known in (("presets", PRESETS), ("tutorial-presets", TUTORIAL_PRESETS)):
-        parser.add_argument(
-            f"--{name}", nargs="*", default=known, choices=known, metavar="NAME", help="default: " + " ".join(known)
-        )
-    parser.add_argument(
-        "--seeds",
-        action="append",
-        default=[],
-        metavar="NAME=RUN,RUN",
-        help="finished runs of one configuration with several seeds, for a table of their own; may be repeated",
-    )
-    return parser.parse_args(argv)
+# What may differ between two seeds of one configuration: what the seed draws, and how the kit was installed.
+_DRAWN = ("normalisation", "calibration", "versions", "preset")
 
 
 def main(argv: Sequence[str]) -> int:
     """Make the page."""
-    args = _parse(argv)
-    runs_of = parse_seeds(args.seeds)
+    parser = parser_of("results_page", __doc__)
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of recordings")
+    parser.add_argument("--work", required=True, metavar="DIR", type=Path, help="runs and results are kept here")
+    parser.add_argument("--out", required=True, metavar="FILE", type=Path, help="Markdown page to write")
+    parser.add_argument("--words", metavar="A,B,C", help="train on and score these words (default: all of DIR)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of each preset's own")
+    for name, known in (("presets", PRESETS), ("tutorial-presets", TUTORIAL_PRESETS)):
+        parser.add_argument(f"--{name}", nargs="*", default=known, choices=known, metavar="NAME", help="default: all")
+    runs = "a name, and finished runs of one configuration with several seeds; may be repeated"
+    parser.add_argument("--seeds", action="append", nargs="+", default=[], metavar=("NAME", "RUN"), help=runs)
+    args = parser.parse_args(argv)
     data = str(Path(args.data).resolve())
-    keep_settings(args.work, {"data": data, "words": args.words, "part": args.part, "epochs": args.epochs})
-    words = ("--words", args.words) if args.words else ()
-    recipe = ("--data", args.data, *words, *(("--epochs", str(args.epochs)) if args.epochs else ()))
+    keep_settings(args.work, {"data": data, "words": args.words, "epochs": args.epochs})
+    where = ("--data", args.data, *(("--words", args.words) if args.words else ()))
+    recipe = (*where, *(("--epochs", str(args.epochs)) if args.epochs else ()))
     presets = []
     for name in args.presets:
         folder = args.work / name
         train(folder / "run", *recipe, "--preset", name)
-        where = ("--data", args.data, "--part", args.part, *words)
-        presets.append({"name": name, **measure(folder / "run", folder, folder / f"{name}.kws", *where)})
+        measured = measure(folder / "run", folder, folder / f"{name}.kws", *where, "--part", "validation")
+        presets.append({"name": name, **measured})
     tutorial = {
         name: {
             protocol: train(args.work / name / protocol, *recipe, "--preset", name, *options, module=TUTORIAL)
@@ -77,11 +65,38 @@ def main(argv: Sequence[str]) -> int:
         }
         for name in args.tutorial_presets
     }
-    seeds = {name: measure_seeds(args.work / "seeds" / name, runs) for name, runs in runs_of.items()}
-    text = page(presets, seeds, tutorial, ["python", "-m", "kwspot.benchmarks.experiments.results_page", *argv])
+    seeds = {name: _measure_seeds(args.work / "seeds" / name, list(map(Path, runs))) for name, *runs in args.seeds}
     with whole_file(args.out) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(page(presets, seeds, tutorial, command_line("results_page", argv)), encoding="utf-8")
     return 0
+
+
+def _measure_seeds(work: Path, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Measure finished runs that differ in their seed alone; what is in `work` already is taken as it is."""
+    runs = [read_run(folder) for folder in folders]
+    for run in runs:
+        if not run.finished:
+            raise RunError(f"{run.path} is not finished; go on with kwspot train --resume --run {run.path}")
+        if _without_seed(run.config) != _without_seed(runs[0].config):
+            raise RunError(
+                f"{run.path} and {runs[0].path} differ in more than their seed; "
+                "expected runs of one configuration: train again with --seed alone changed"
+            )
+    return [_measured(work / run.path.name, run) for run in runs]
+
+
+def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in config.items() if key not in _DRAWN}
+    return {**kept, "training": {key: value for key, value in config["training"].items() if key != "seed"}}
+
+
+def _measured(folder: Path, run: Run) -> dict[str, Any]:
+    data = run.config["data"]
+    # Without a class for other words only the folders of the words can be scored.
+    words = () if data["unknown_share"] else ("--words", ",".join(data["words"]))
+    where = ("--data", data["folder"], "--part", "validation", *words)
+    measured = measure(run.path, folder, folder / "bundle.kws", *where)
+    return {**measured, "seed": run.config["training"]["seed"], "minutes": run.metrics["minutes"]}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.intervals import wilson_interval
 
 Values = Mapping[str, Any]
@@ -31,14 +31,6 @@ much of it is aliasing.
 """
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [_row(head), _row(["---", *["---:"] * (len(head) - 1)]), *map(_row, rows)]
-
-
 def _share(correct: int, total: int) -> str:
     low, high = wilson_interval(correct, total)
     return f"{correct / total:.2%} ({low:.1%} – {high:.1%})".replace("%", " %")
@@ -50,7 +42,6 @@ def _percent(value: float) -> str:
 
 def _preset_row(preset: Values) -> list[str]:
     stages = {stage["name"]: stage for stage in preset["accuracy"]["stages"]}
-    runs = {(run["engine"], run["precision"]): run for run in preset["latency"]["runs"]}
     base, int8, onnx = stages["float-keras"], stages["int8-litert"], stages["int8-onnx"]
     return [
         preset["name"],
@@ -61,44 +52,36 @@ def _preset_row(preset: Values) -> list[str]:
         _percent(onnx["accuracy"]),
         f"{int8['loss_points']:+.2f}",
         f"{preset['bytes'] / 1000:.1f}",
-        f"{runs['litert', 'int8']['us']['inference']['p50']:.0f}",
+        f"{_inference_us(preset):.0f}",
     ]
 
 
-def _presets_section(presets: Sequence[Values]) -> list[str]:
+def _inference_us(measured: Values) -> float:
+    runs = {(run["engine"], run["precision"]): run for run in measured["latency"]["runs"]}
+    return float(runs["litert", "int8"]["us"]["inference"]["p50"])
+
+
+def _presets_section(presets: Sequence[Values]) -> str:
     accuracy, latency = presets[0]["accuracy"], presets[0]["latency"]
     counts = accuracy["stages"][0]["per_label"]
-    same = accuracy["part"] == "validation"
-    return [
-        "## The presets",
-        "",
-        f"Each preset was trained on the train part of `{accuracy['data']}` and scored on its {accuracy['part']} part: "
-        f"{accuracy['clips']} clips ({', '.join(f'{label} {total}' for label, (_, total) in counts.items())}). "
-        "No speaker is in both.",
-        "The best epoch of each preset was chosen on "
-        + ("these same clips, so every row is a little too good." if same else "the validation part."),
-        "",
-        *_table(
-            (
-                "preset",
-                "parameters",
-                "MACs",
-                "float Keras (95 % interval)",
-                "int8 TFLite",
-                "int8 ONNX",
-                "int8 loss, points",
-                "int8 kB",
-                "µs per inference",
-            ),
-            [_preset_row(preset) for preset in presets],
-        ),
-        "",
-        "Each row is `train/presets/<preset>.toml` unchanged. MACs are the multiply-accumulates of one inference. The "
-        "int8 loss is the accuracy of float Keras minus that of int8 TFLite, in percentage points; one clip is "
-        f"{100 / accuracy['clips']:.2f}. kB is the size of `model.int8.tflite`. µs is the median of "
-        f"{latency['runs'][0]['hops']} int8 inferences in LiteRT on one thread, with the quantisation of the frames, "
-        f"on {latency['machine']['cpu']} ({latency['machine']['platform']}).",
-    ]
+    columns = ["preset", "parameters", "MACs", "float Keras (95 % interval)"]
+    columns += ["int8 TFLite", "int8 ONNX", "int8 loss, points", "int8 kB", "µs per inference"]
+    return f"""\
+## The presets
+
+Each preset was trained on the train part of `{accuracy["data"]}` and scored on its {accuracy["part"]} part: \
+{accuracy["clips"]} clips ({", ".join(f"{label} {total}" for label, (_, total) in counts.items())}). \
+No speaker is in both.
+The best epoch of each preset was chosen on these same clips, so every row is a little too good.
+
+{Table("", columns, [_preset_row(preset) for preset in presets]).markdown()}
+
+Each row is `train/presets/<preset>.toml` unchanged. MACs are the multiply-accumulates of one inference. The \
+int8 loss is the accuracy of float Keras minus that of int8 TFLite, in percentage points; one clip is \
+{100 / accuracy["clips"]:.2f}. kB is the size of `model.int8.tflite`. µs is the median of \
+{latency["runs"][0]["hops"]} int8 inferences in LiteRT on one thread, with the quantisation of the frames, \
+on {latency["machine"]["cpu"]} ({latency["machine"]["platform"]}).
+"""
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -109,58 +92,40 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 def _seeds_row(name: str, runs: Sequence[Values]) -> list[str]:
     stages = [{stage["name"]: stage for stage in run["accuracy"]["stages"]} for run in runs]
-    of = {
-        key: [100 * stage[key]["accuracy"] for stage in stages] for key in ("float-keras", "int8-litert", "int8-onnx")
-    }
-    engines = [{(r["engine"], r["precision"]): r for r in run["latency"]["runs"]} for run in runs]
+    scored = ("float-keras", "int8-litert", "int8-onnx")
     return [
         name,
         ", ".join(str(run["seed"]) for run in runs),
         f"{runs[0]['parameters']:,}",
         f"{runs[0]['macs']:,}",
         str(runs[0]["accuracy"]["clips"]),
-        *(_spread(values, ".2f") for values in of.values()),
+        *(_spread([100 * stage[key]["accuracy"] for stage in stages], ".2f") for key in scored),
         _spread([stage["int8-litert"]["loss_points"] for stage in stages], "+.2f"),
         f"{runs[0]['bytes'] / 1000:.1f}",
-        f"{statistics.median(e['litert', 'int8']['us']['inference']['p50'] for e in engines):.0f}",
+        f"{statistics.median(map(_inference_us, runs)):.0f}",
         _spread([run["minutes"] for run in runs], ".0f"),
     ]
 
 
-def _seeds_section(seeds: Mapping[str, Sequence[Values]]) -> list[str]:
-    return [
-        "## The shipped configurations, seed by seed",
-        "",
-        "Each configuration is scored on its own words and classes of the validation part, which also chose the best "
-        "epoch. Other words count as `_unknown_`. Accuracy is in percent: the mean of the seeds, and in brackets the "
-        "worst and the best.",
-        "",
-        *_table(
-            (
-                "configuration",
-                "seeds",
-                "parameters",
-                "MACs",
-                "clips",
-                "float Keras",
-                "int8 TFLite",
-                "int8 ONNX",
-                "int8 loss, points",
-                "int8 kB",
-                "µs per inference",
-                "minutes to train",
-            ),
-            [_seeds_row(name, runs) for name, runs in seeds.items()],
-        ),
-        "",
-    ]
+def _seeds_section(seeds: Mapping[str, Sequence[Values]]) -> str:
+    columns = ["configuration", "seeds", "parameters", "MACs", "clips", "float Keras", "int8 TFLite", "int8 ONNX"]
+    columns += ["int8 loss, points", "int8 kB", "µs per inference", "minutes to train"]
+    return f"""
+## The shipped configurations, seed by seed
+
+Each configuration is scored on its own words and classes of the validation part, which also chose the best \
+epoch. Other words count as `_unknown_`. Accuracy is in percent: the mean of the seeds, and in brackets the \
+worst and the best.
+
+{Table("", columns, [_seeds_row(name, runs) for name, runs in seeds.items()]).markdown()}
+"""
 
 
 def _validation(metrics: Values) -> str:
     return _share(metrics["validation"]["correct"], metrics["validation"]["total"])
 
 
-def _tutorial_section(tutorial: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> list[str]:
+def _tutorial_section(tutorial: Mapping[str, Mapping[str, Values]], presets: Sequence[Values]) -> str:
     own = {preset["name"]: preset["accuracy"] for preset in presets}
     rows = [
         [
@@ -170,42 +135,41 @@ def _tutorial_section(tutorial: Mapping[str, Mapping[str, Values]], presets: Seq
         ]
         for name, protocols in tutorial.items()
     ]
-    head = ("preset", "tutorial: clips split at random", "tutorial-speakers: speakers split", "kwspot: as above")
-    return [
-        "## The tutorial's own protocol",
-        "",
-        *_table(head, rows),
-        "",
-        "Accuracy with its 95 % interval: by the tutorial's protocol on its own 40 % of the clips, and in the last "
-        "column float Keras as above.",
-        "",
-        _TUTORIAL_TEXT,
-    ]
+    columns = ["preset", "tutorial: clips split at random", "tutorial-speakers: speakers split", "kwspot: as above"]
+    return f"""
+## The tutorial's own protocol
+
+{Table("", columns, rows).markdown()}
+
+Accuracy with its 95 % interval: by the tutorial's protocol on its own 40 % of the clips, and in the last \
+column float Keras as above.
+
+{_TUTORIAL_TEXT}"""
 
 
 def page(
     presets: Sequence[Values],
     seeds: Mapping[str, Sequence[Values]],
     tutorial: Mapping[str, Mapping[str, Values]],
-    command: Sequence[str],
+    command: str,
 ) -> str:
-    """Return the page as Markdown; `seeds` is configuration → runs, `tutorial` preset → protocol → ``metrics.json``."""
+    """Return the page as Markdown; `seeds` is configuration → runs, `tutorial` preset → protocol → metrics."""
     first = presets[0]["accuracy"]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    lines = [
-        "# Results",
-        "",
-        f"Measured {first['date'][:10]} on {first['machine']['cpu']}, {first['machine']['cores']} cores, Python "
-        f"{first['machine']['python']}, {versions}. One command writes this page:",
-        "",
-        "```sh",
-        shlex.join(command),
-        "```",
-        "",
-        *_presets_section(presets),
-    ]
-    if seeds:
-        lines += ["", *_seeds_section(seeds)]
-    if tutorial:
-        lines += ["", *_tutorial_section(tutorial, presets)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    head = f"""\
+# Results
+
+Measured {first["date"][:10]} on {first["machine"]["cpu"]}, {first["machine"]["cores"]} cores, Python \
+{first["machine"]["python"]}, {versions}. One command writes this page:
+
+```sh
+{command}
+```
+
+"""
+    return (
+        head
+        + _presets_section(presets)
+        + (_seeds_section(seeds) if seeds else "")
+        + (_tutorial_section(tutorial, presets) if tutorial else "")
+    )

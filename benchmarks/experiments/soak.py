@@ -4,7 +4,7 @@
 
     python -m kwspot.benchmarks.experiments.soak commands --hours 24
 
-The sound is a file that repeats, or noise that swells; blocks are of changing
+The sound is noise that swells, again and again; blocks are of changing
 size. Resident memory is read every quarter of an hour of sound, and a line is
 laid through the readings after the first hour; less than two hours of sound say
 nothing about memory.
@@ -12,7 +12,6 @@ nothing about memory.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import sys
@@ -24,12 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
+from kwspot.benchmarks.experiments.steps import parser_of
+from kwspot.benchmarks.latency.loop_sound import synthetic_sound
 from kwspot.runtime.cli import guarded
 from kwspot.runtime.detect.spotter import KeywordSpotter
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.model.bundle import load_bundle
-from kwspot.runtime.results import result, table_stream, write_json
+from kwspot.runtime.results import result, write_result
 
 SCHEMA = "kwspot.soak/1"
 READINGS_PER_HOUR = 4
@@ -56,12 +56,6 @@ def blocks_of(sound: NDArray[np.int16], samples: int) -> Iterator[NDArray[np.int
         yield block
 
 
-def slope_of(readings: Sequence[float]) -> float:
-    """Return the slope of a line through readings at equal distances, by least squares, in units per reading."""
-    x = np.arange(len(readings)) - (len(readings) - 1) / 2
-    return float(x @ np.asarray(readings) / (x @ x))
-
-
 def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dict[str, Any]:
     """Push a sound, int16 (n,), for hours; return the content of a result of the schema ``kwspot.soak/1``."""
     rate_hz = spotter.bundle.manifest.features.sample_rate_hz
@@ -86,41 +80,39 @@ def soak(spotter: KeywordSpotter, sound: NDArray[np.int16], hours: float) -> dic
         "last_inference_at": at_sample,
         "detections": detections,
         "resident_kb": resident_kb,
-        "kb_per_hour": slope_of(settled) * READINGS_PER_HOUR if len(settled) >= READINGS_PER_HOUR else None,
+        "kb_per_hour": float(np.polyfit(range(len(settled)), settled, 1)[0]) * READINGS_PER_HOUR
+        if len(settled) >= READINGS_PER_HOUR
+        else None,
     }
 
 
 def main(argv: Sequence[str]) -> int:
     """Run, print, and say by the exit status whether memory was flat and the clock exact."""
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.soak", description=__doc__)
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
+    parser = parser_of("soak", __doc__, SCHEMA)
+    parser.add_argument("bundle", type=load_bundle, metavar="BUNDLE", help="bundle folder, or the name of one")
     parser.add_argument("--hours", type=float, default=24.0, metavar="H", help="of sound (default: %(default)g)")
-    parser.add_argument("--wav", metavar="FILE", help="sound to repeat, its first 30 s (default: synthetic)")
     parser.add_argument("--engine", metavar="NAME", help="litert, tflite or onnx (default: the first installed)")
-    parser.add_argument("--json", metavar="FILE", help=f"write {SCHEMA}; - is standard output")
     args = parser.parse_args(argv)
-    if not 0.25 <= args.hours <= 10_000:
-        raise ConfigError(f"--hours {args.hours:g}; expected 0.25 to 10000; 2 or more to say anything about memory")
-    bundle = load_bundle(args.bundle)
-    spotter = KeywordSpotter(bundle, engine=args.engine)
-    rate_hz = bundle.manifest.features.sample_rate_hz
-    sound = synthetic_sound(rate_hz) if args.wav is None else sound_of(args.wav, rate_hz, rate_hz)
-    values = result(SCHEMA, bundle, soak(spotter, sound, args.hours))
-    write_json(values, args.json)
+    if args.hours < 1 / READINGS_PER_HOUR:
+        raise ConfigError(f"--hours {args.hours:g}; expected 0.25 or more, and 2 to say anything about memory")
+    manifest = args.bundle.manifest
+    spotter = KeywordSpotter(args.bundle, engine=args.engine)
+    sound = synthetic_sound(manifest.features.sample_rate_hz)
+    values = result(SCHEMA, args.bundle, soak(spotter, sound, args.hours))
     exact = values["samples_seen"] == values["samples_pushed"]
     # The last inference may lie as far back as what does not fill one more hop.
     behind = values["samples_pushed"] - values["last_inference_at"]
-    exact = exact and 0 <= behind < bundle.manifest.inference_hop_samples
+    exact = exact and 0 <= behind < manifest.inference_hop_samples
     slope = values["kb_per_hour"]
     flat = slope is None or abs(slope) <= FLAT_KB_PER_HOUR
     memory = "too short to tell" if slope is None else f"{slope:+.1f} kB per hour: {'flat' if flat else 'GROWS'}"
-    print(
+    text = (
         f"{args.hours:g} h of sound at {values['cpu_s_per_hour']:.2f} CPU s an hour, {values['detections']} heard\n"
         f"sample clock {values['samples_seen']} of {values['samples_pushed']}, last inference {behind} samples before "
         f"the end: {'exact' if exact else 'WRONG'}\n"
-        f"memory {values['resident_kb'][0] / 1024:.1f} MB to {values['resident_kb'][-1] / 1024:.1f} MB, {memory}",
-        file=table_stream(args.json),
+        f"memory {values['resident_kb'][0] / 1024:.1f} MB to {values['resident_kb'][-1] / 1024:.1f} MB, {memory}"
     )
+    write_result(values, text, args.json)
     return 0 if exact and flat else 1
 
 

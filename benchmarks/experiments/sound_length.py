@@ -10,7 +10,6 @@ that an interrupted run goes on.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -18,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kwspot.benchmarks.experiments.steps import keep_settings, train
+from kwspot.benchmarks.experiments.sound_length_data import write_length
+from kwspot.benchmarks.experiments.sound_length_text import draw, page
+from kwspot.benchmarks.experiments.steps import command_line, keep_settings, parser_of, train
+from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import guarded
-from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import whole_file
 
 MODELS = ("conv2", "tc-cnn", "lstm", "gru")
@@ -28,71 +29,41 @@ SECONDS = (1, 2, 4)
 _TIMED = 200
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.sound_length", description=__doc__)
+def main(argv: Sequence[str]) -> int:
+    """Make the page."""
+    parser = parser_of("sound_length", __doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of recordings")
     parser.add_argument("--work", required=True, type=Path, metavar="DIR", help="folders and runs are kept here")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="FILE", help="Markdown page to write; a picture beside"
-    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="page to write; a picture beside")
     parser.add_argument("--words", default="bed,cat,happy", metavar="A,B,C", help="default: %(default)s")
     parser.add_argument("--per-word", type=int, default=500, metavar="N", help="training clips (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=15, metavar="N", help="of each training (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS, metavar="S", help="default: 1 2 4")
-    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS, metavar="NAME", help="default: all")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Make the page."""
-    args = _parse(argv)
-    if args.per_word < 10 or args.epochs < 1 or min(args.seconds) < 1:
-        raise ConfigError("--per-word needs 10 or more, --epochs and --seconds 1 or more: choose larger")
-    from kwspot.benchmarks.experiments.sound_length_data import write_length
-    from kwspot.benchmarks.experiments.sound_length_text import draw, page
-    from kwspot.runtime.audio.recordings import DataFolder
-
+    args = parser.parse_args(argv)
     words = args.words.split(",")
-    settings = {"data": str(args.data.resolve()), "words": args.words, "per_word": args.per_word, "epochs": args.epochs}
-    keep_settings(args.work, settings)
-    for seconds in args.seconds:
+    about = {"data": str(args.data.resolve()), "words": words, "per_word": args.per_word, "epochs": args.epochs}
+    keep_settings(args.work, about)
+    for seconds in SECONDS:
         if not (folder := args.work / f"data-{seconds}s").exists():
             print(f"writing {folder}", file=sys.stderr)
             write_length(DataFolder(args.data), words, seconds, args.per_word, folder)
-    rows = [
-        {"model": model, "seconds": seconds, **_measured(args.work, model, seconds, args.epochs)}
-        for model in args.models
-        for seconds in args.seconds
-    ]
+    rows = [_measured(args.work, model, seconds, args.epochs) for model in MODELS for seconds in SECONDS]
     picture = args.out.parent / "pictures" / f"{args.out.stem}.png"
     draw(rows, picture)
-    about = {"words": words, "per_word": args.per_word, "epochs": args.epochs, "data": str(args.data)}
-    command = ["python", "-m", "kwspot.benchmarks.experiments.sound_length", *argv]
+    text = page(rows, about, command_line("sound_length", argv), picture.relative_to(args.out.parent))
     with whole_file(args.out) as path:
-        path.write_text(page(rows, about, command, picture.relative_to(args.out.parent)), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
 def _measured(work: Path, model: str, seconds: int, epochs: int) -> dict[str, Any]:
     """Train one, or go on, or take what is there; and time one inference."""
     name = f"{model}-{seconds}s"
-    run, config = work / name, work / f"{name}.toml"
+    run, config, timing = (work / f"{name}{suffix}" for suffix in ("", ".toml", ".json"))
     config.write_text(f'base = "{model}"\n\n[data]\nclip_ms = {1000 * seconds}\n\n[training]\nepochs = {epochs}\n')
     metrics = train(run, "--data", str(work / f"data-{seconds}s"), "--config", str(config))
-    timing = work / f"{name}.json"
     if not timing.exists():
-        values = {"us": inference_us(run / "model.keras")}
-        with whole_file(timing) as path:
-            path.write_text(json.dumps(values, allow_nan=False) + "\n")
-    validation = metrics["validation"]
-    return {
-        "correct": validation["correct"],
-        "total": validation["total"],
-        "minutes": metrics["minutes"],
-        "parameters": metrics["parameters"],
-        "macs": metrics["macs"],
-        "us": json.loads(timing.read_text())["us"],
-    }
+        timing.write_text(json.dumps({"us": inference_us(run / "model.keras")}, allow_nan=False) + "\n")
+    return {"model": model, "seconds": seconds, **metrics, **json.loads(timing.read_text())}
 
 
 def inference_us(model: Path) -> float:

@@ -30,11 +30,6 @@ def write_length(source: DataFolder, words: Sequence[str], seconds: int, most: i
 
     Which clips, and which noise at which level, is the same for every length;
     the place is drawn so that the whole recording fits.
-
-    Raises
-    ------
-    DataFolderError
-        If a word has no clips, or there is no noise.
     """
     if not source.noise_files:
         raise DataFolderError(

@@ -11,8 +11,8 @@ at the most. Files are in the system's cache, as at a second start.
 
 from __future__ import annotations
 
-import argparse
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kwspot.benchmarks.engine_choice import engines_to_measure
+from kwspot.benchmarks.experiments.steps import parser_of
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.child import last_words, run_child
 from kwspot.runtime.cli import COMMANDS, guarded
-from kwspot.runtime.errors import ConfigError, EngineError
-from kwspot.runtime.model.bundle import Bundle, load_bundle
+from kwspot.runtime.errors import EngineError
+from kwspot.runtime.model.bundle import load_bundle
 
 HELP_S, LISTEN_S = 0.15, 0.5
 """What a person should wait at the most."""
@@ -78,36 +80,33 @@ def _failure(command: Sequence[str], output: str) -> EngineError:
     return EngineError(f"'{' '.join(command)}' failed: {output}")
 
 
-def _title(words: Sequence[str], bundle: Bundle) -> str:
-    return " ".join(["kwspot", *words]).replace(str(bundle.path), bundle.name)
-
-
-def _print_row(title: str, values: Sequence[float], wanted: float) -> None:
-    values = sorted(values)
-    print(f"{title:46}{values[len(values) // 2]:8.3f}{values[0]:8.3f}{values[-1]:8.3f}{f'< {wanted}':>8}")
+def _row(title: str, values: Sequence[float], wanted: float) -> list[str]:
+    return [title, *(f"{value:.3f}" for value in (statistics.median(values), min(values), max(values))), f"< {wanted}"]
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.experiments.startup", description=__doc__)
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or the name of one that ships with the kit")
+    parser = parser_of("startup", __doc__)
+    parser.add_argument("bundle", type=load_bundle, metavar="BUNDLE", help="bundle folder, or the name of one")
     parser.add_argument("--starts", type=int, default=11, metavar="N", help="of each command (default: %(default)s)")
     args = parser.parse_args(argv)
-    if args.starts < 1:
-        raise ConfigError(f"--starts {args.starts}; expected 1 or more")
-    bundle = load_bundle(args.bundle)
     program = str(Path(sys.executable).with_name("kwspot"))
-    helps = [["--help"], *([name, "--help"] for name in COMMANDS)]
-    engines = engines_to_measure(bundle, None)
-    listens = [["listen", str(bundle.path), "--stdin", "--engine", engine] for engine in engines]
-    print(f"{f'seconds, {args.starts} starts each':46}{'median':>8}{'least':>8}{'most':>8}{'wanted':>8}")
-    for words in helps:
-        _print_row(_title(words, bundle), [_help_s([program, *words]) for _ in range(args.starts)], HELP_S)
-    for words in listens:
-        starts = [_ready([program, *words]) for _ in range(args.starts)]
-        _print_row(_title(words, bundle), [start.wall_s for start in starts], LISTEN_S)
-        _print_row("  of the CPU", [start.cpu_s for start in starts], READY_CPU_S)
-        _print_row("  MB at the most", [start.peak_mb for start in starts], READY_MB)
+    rows = []
+    for words in ([], *([name] for name in COMMANDS)):
+        command = [program, *words, "--help"]
+        rows.append(
+            _row(" ".join(["kwspot", *words, "--help"]), [_help_s(command) for _ in range(args.starts)], HELP_S)
+        )
+    for engine in engines_to_measure(args.bundle, None):
+        command = [program, "listen", str(args.bundle.path), "--stdin", "--engine", engine]
+        starts = [_ready(command) for _ in range(args.starts)]
+        title = f"kwspot listen {args.bundle.name} --stdin --engine {engine}"
+        rows += [
+            _row(title, [start.wall_s for start in starts], LISTEN_S),
+            _row("  of the CPU", [start.cpu_s for start in starts], READY_CPU_S),
+            _row("  MB at the most", [start.peak_mb for start in starts], READY_MB),
+        ]
+    print(Table("", [f"seconds, {args.starts} starts each", "median", "least", "most", "wanted"], rows).text())
     return 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,21 @@ from kwspot.runtime.errors import RunError
 from kwspot.runtime.files import whole_file
 
 
-def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
-    """Write down what the results in `work` are made with; others would be mixed with them and are refused.
+def parser_of(experiment: str, about: str, schema: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of an experiment, with ``--json`` where it writes a result of a schema."""
+    parser = argparse.ArgumentParser(prog=f"python -m kwspot.benchmarks.experiments.{experiment}", description=about)
+    if schema is not None:
+        parser.add_argument("--json", metavar="FILE", help=f"write {schema}; - is standard output")
+    return parser
 
-    Raises
-    ------
-    RunError
-        If there are results that were made with other settings.
-    """
+
+def command_line(experiment: str, argv: Sequence[str]) -> str:
+    """Return the command that a page was made by, to be pasted into a shell."""
+    return shlex.join(["python", "-m", f"kwspot.benchmarks.experiments.{experiment}", *argv])
+
+
+def keep_settings(work: Path, settings: Mapping[str, Any]) -> None:
+    """Write down what the results in `work` are made with; others would be mixed with them and are refused."""
     file = work / "settings.json"
     if file.exists():
         if (there := json.loads(file.read_text())) != settings:

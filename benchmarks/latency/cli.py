@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.child import run_child
 from kwspot.runtime.errors import ConfigError, EngineError
 from kwspot.runtime.files import scratch_folder
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.benchmarks.engine_choice import engines_to_measure, note
     from kwspot.benchmarks.latency.loop_sound import sound_of, synthetic_sound
     from kwspot.runtime.model.bundle import load_bundle
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     wanted = [(engine, "int8") for engine in engines_to_measure(bundle, args.engine)]
@@ -62,8 +63,10 @@ def main(argv: Sequence[str]) -> int:
         sound.astype("<i2").tofile(sound_file)
         runs = [_measure(bundle, engine, precision, sound_file, args.hops) for engine, precision in wanted]
     values = result(SCHEMA, bundle, {"sound": "synthetic" if args.wav is None else Path(args.wav).name, "runs": runs})
-    write_json(values, args.json)
-    _print_table(values, table_stream(args.json))
+    head = (
+        f"{bundle.name} on {values['machine']['cpu']}, one thread; {runs[0]['hops']} hops of {runs[0]['hop_ms']:g} ms"
+    )
+    write_result(values, f"{head}\n\n{_table(runs).text()}", args.json)
     return 0
 
 
@@ -80,18 +83,15 @@ def _measure(bundle: Bundle, engine: str, precision: str, sound_file: Path, hops
     return values
 
 
-def _print_table(values: dict[str, Any], out: TextIO) -> None:
-    runs = values["runs"]
-    print(
-        f"{values['bundle']['name']} on {values['machine']['cpu']}, one thread; {runs[0]['hops']} hops of "
-        f"{runs[0]['hop_ms']:g} ms\n\n"
-        f"{'engine':8}{'model':7}{'µs per hop':11}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"
-        f"{'CPU s/h':>9}{'RSS MB':>8}{'load s':>8}",
-        file=out,
-    )
+def _table(runs: Sequence[dict[str, Any]]) -> Table:
+    rows = []
     for run in runs:
-        for i, (step, us) in enumerate(run["us"].items()):
-            head = f"{run['engine']:8}{run['precision']:7}" if i == 0 else " " * 15
-            tail = f"{run['cpu_s_per_hour']:9.2f}{run['rss_mb']:8.0f}{run['load_s']:8.2f}" if i == 0 else ""
-            quantiles = "".join(f"{us[q]:9.1f}" for q in ("p50", "p95", "p99", "max"))
-            print(f"{head}{step:11}{quantiles}{tail}", file=out)
+        for number, (step, us) in enumerate(run["us"].items()):
+            quantiles = [f"{us[q]:.1f}" for q in ("p50", "p95", "p99", "max")]
+            head, tail = ["", ""], ["", "", ""]
+            if number == 0:
+                head = [run["engine"], run["precision"]]
+                tail = [f"{run['cpu_s_per_hour']:.2f}", f"{run['rss_mb']:.0f}", f"{run['load_s']:.2f}"]
+            rows.append([*head, step, *quantiles, *tail])
+    columns = ["engine", "model", "µs per hop", "p50", "p95", "p99", "max", "CPU s/h", "RSS MB", "load s"]
+    return Table("", columns, rows)

@@ -1,4 +1,4 @@
-"""What one engine makes of sound: every score and every event, in this process or in tflite-runtime's environment.
+"""What one engine makes of sound, here or in tflite-runtime's environment, and what another makes of the same.
 
 Run there as ``python -m kwspot.benchmarks.latency.engine_events BUNDLE ENGINE FOLDER``.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from kwspot.runtime.cli import guarded
 from kwspot.runtime.detect.replay import Replay, Scored, Scorer
 from kwspot.runtime.files import scratch_folder
 from kwspot.runtime.model.bundle import Bundle, load_bundle
+
+SAME_UTTERANCE_S = 0.5
+"""An event of the other engine with the same label and no farther away is of the same utterance."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,7 @@ def hear_sounds(bundle: Bundle, engine: str, sounds: Sequence[NDArray[np.int16]]
 
 
 def hear_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int16]]) -> EngineOutput:
-    """Detect words in sounds, int16 (n,) each, in tflite-runtime by the Python of an environment with it and numpy 1.
-
-    Raises
-    ------
-    EngineError
-        If that Python is missing, or cannot run the model.
-    """
+    """Detect words in sounds, int16 (n,) each, in tflite-runtime by the Python of an environment that has it."""
     with scratch_folder("engines") as name:
         for number, sound in enumerate(sounds):
             np.save(name / f"{number}.npy", sound)
@@ -67,6 +65,56 @@ def hear_elsewhere(bundle: Bundle, python: str, sounds: Sequence[NDArray[np.int1
         )
         events = [Event(**values) for values in json.loads((name / "events.json").read_text())]
         return EngineOutput(np.load(name / "scores.npy"), events)
+
+
+def pair_events(
+    ours: Sequence[Event], theirs: Sequence[Event], within_samples: int
+) -> list[tuple[Event | None, Event | None]]:
+    """Pair every event with the nearest of the other engine that is of the same utterance; None where there is none."""
+    left = list(theirs)
+    pairs: list[tuple[Event | None, Event | None]] = []
+    for event in ours:
+        near = [
+            other
+            for other in left
+            if (other.sound, other.label) == (event.sound, event.label)
+            and abs(other.at_sample - event.at_sample) <= within_samples
+        ]
+        paired = min(near, key=lambda other: abs(other.at_sample - event.at_sample), default=None)
+        if paired is not None:
+            left.remove(paired)
+        pairs.append((event, paired))
+    return pairs + [(None, other) for other in left]
+
+
+def compare(ours: EngineOutput, theirs: EngineOutput, *, rate_hz: int) -> dict[str, Any]:
+    """Return one of the ``comparisons`` of the schema ``kwspot.engines/1``.
+
+    ``identical`` says that all events are equal in label, time and, to the last
+    bit, score; `differences` lists those that are not; ``same_word_and_time``
+    counts the events that differ in their score at most.
+    """
+    pairs = pair_events(ours.events, theirs.events, round(SAME_UTTERANCE_S * rate_hz))
+    off = np.abs(ours.scores - theirs.scores)  # (inferences, labels)
+    return {
+        "events": [len(ours.events), len(theirs.events)],
+        "identical": ours.events == theirs.events,
+        "same_word_and_time": sum(a is not None and b is not None and a.at_sample == b.at_sample for a, b in pairs),
+        "differences": [
+            {
+                "sound": event.sound,
+                "label": event.label,
+                "at_s": [None if one is None else one.at_sample / rate_hz for one in pair],
+                "score": [None if one is None else one.score for one in pair],
+            }
+            for pair in pairs
+            if pair[0] != pair[1] and (event := pair[0] or pair[1]) is not None
+        ],
+        "inferences": len(off),
+        "same_scores": int((off == 0).all(axis=1).sum()),
+        "same_label": int((ours.scores.argmax(axis=1) == theirs.scores.argmax(axis=1)).sum()),
+        "largest_score_difference": float(off.max(initial=0.0)),
+    }
 
 
 def _work(bundle_path: str, engine: str, folder: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +40,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the command; 1 if LiteRT and onnxruntime give different events."""
     args = _parse(argv)
-    from kwspot.benchmarks.latency.event_comparison import compare
+    from kwspot.benchmarks.latency.engine_events import compare
     from kwspot.runtime.model.bundle import load_bundle
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
@@ -62,8 +62,7 @@ def main(argv: Sequence[str]) -> int:
             },
         },
     )
-    write_json(values, args.json)
-    _print_table(values, table_stream(args.json))
+    write_result(values, _text(values), args.json)
     return EXIT_SAME if values["comparisons"]["litert~onnx"]["identical"] else EXIT_DIFFERENT
 
 
@@ -92,22 +91,22 @@ def _outputs_of(
     return outputs
 
 
-def _print_table(values: dict[str, Any], out: TextIO) -> None:
+def _text(values: dict[str, Any]) -> str:
     seconds = sum(sound["s"] for sound in values["sounds"])
-    print(f"{values['bundle']['name']} on {seconds:.0f} s of sound in {len(values['sounds'])} files", file=out)
+    lines = [f"{values['bundle']['name']} on {seconds:.0f} s of sound in {len(values['sounds'])} files"]
     for name, row in values["comparisons"].items():
         ours, theirs = row["events"]
         verdict = "identical" if row["identical"] else f"{row['same_word_and_time']} of the same word and time"
-        print(f"\n{name}: {ours} and {theirs} events, {verdict}", file=out)
-        print(
+        lines += [
+            f"\n{name}: {ours} and {theirs} events, {verdict}",
             f"  of {row['inferences']:,} inferences {row['same_scores']:,} give the same scores, "
             f"{row['same_label']:,} the same label; largest difference {row['largest_score_difference']:.4f}",
-            file=out,
-        )
+        ]
         for difference in row["differences"]:
             at, score = (
                 " and ".join("none" if one is None else f"{one:.4f}" for one in difference[key])
                 for key in ("at_s", "score")
             )
             file = values["sounds"][difference["sound"]]["file"]
-            print(f"  {file}: {difference['label']} at {at} s, score {score}", file=out)
+            lines.append(f"  {file}: {difference['label']} at {at} s, score {score}")
+    return "\n".join(lines)

@@ -6,7 +6,6 @@ a process of its own so that memory and load time are those of this engine alone
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -15,7 +14,7 @@ from itertools import cycle, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 from kwspot.runtime.board.state import peak_rss_mb
-from kwspot.runtime.errors import KwspotError
+from kwspot.runtime.cli import guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,20 +141,11 @@ def measure(bundle_path: str, engine: str, precision: str, sound_path: str, hops
     }
 
 
-def main() -> int:
-    """Measure what the arguments name; a mistake of the user is one line on stderr and status 2."""
-    parser = argparse.ArgumentParser(prog="python -m kwspot.benchmarks.latency.worker", description=__doc__)
-    for name in ("bundle", "engine", "precision", "sound"):
-        parser.add_argument(name)
-    parser.add_argument("hops", type=int)
-    args = parser.parse_args()
-    try:
-        print(json.dumps(measure(args.bundle, args.engine, args.precision, args.sound, args.hops), allow_nan=False))
-    except KwspotError as error:
-        print(error, file=sys.stderr)
-        return 2
+def main(bundle: str, engine: str, precision: str, sound: str, hops: str) -> int:
+    """Measure what the arguments name."""
+    print(json.dumps(measure(bundle, engine, precision, sound, int(hops)), allow_nan=False))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(lambda: main(*sys.argv[1:])))

@@ -72,11 +72,6 @@ class EmulatedBoard:
         """Run a command as the board's user; every program it starts is the board's too.
 
         Without `network` it has none, not even loopback, so that nothing can be downloaded unseen.
-
-        Raises
-        ------
-        DeployError
-            If qemu is missing, or this machine does not let a user enter a userland.
         """
         architecture = self.core.debian
         qemu = require(f"{_QEMU[architecture]}-static", "qemu-user-static")

@@ -56,13 +56,7 @@ class Guest:
             raise DeployError(f"{_PLUGIN} cannot be compiled; run gcc on it to see why")
 
     def count(self, program: Sequence[str], *, sites: Sequence[Path]) -> Counts:
-        """Run ``python PROGRAM`` with the packages of `sites` on the board; what was counted in each region.
-
-        Raises
-        ------
-        DeployError
-            If the program fails, or the plugin does not report.
-        """
+        """Run ``python PROGRAM`` with the packages of `sites` on the board; what was counted in each region."""
         with scratch_folder("count") as scratch:
             report = Path(scratch) / "report"
             # One thread, and the same order of every dictionary, so that a count repeats.

@@ -7,11 +7,13 @@ not time: a vector instruction counts as one, caches and the pipeline are not se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kwspot.benchmarks.pi.cores import core_of
 from kwspot.benchmarks.pi.guest import Counts, Guest, unpack_archive
+from kwspot.benchmarks.pi.peers import peer_site
 from kwspot.runtime.child import kwspot_command, run_child
 from kwspot.runtime.errors import DeployError
 from kwspot.runtime.files import scratch_folder
@@ -25,17 +27,6 @@ SECONDS = 10
 """Of sound that is counted; a multiple of every hop that is in use."""
 
 _WARM_UP_S = 2
-_WORKER = Path(__file__).with_name("instructions_worker.py")
-
-
-def write_sound(bundle: Bundle, folder: Path) -> Path:
-    """Write synthetic sound of all kinds as raw int16; what is counted hardly depends on it."""
-    path = folder / "sound.s16"
-    rate_hz = bundle.manifest.features.sample_rate_hz
-    sound = synthetic_sound(2 * rate_hz).reshape(-1)
-    assert len(sound) >= (SECONDS + _WARM_UP_S) * rate_hz
-    path.write_bytes(sound.astype("<i2").tobytes())
-    return path
 
 
 def deployed(bundle: Bundle, target: str, engine: str, folder: Path) -> Path:
@@ -62,13 +53,10 @@ def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, wo
         ``millions_per_s``: millions of instructions per second of sound, of the whole loop (``total``),
         of each step, and of what is between the steps (``rest``).
     """
-    guest = Guest(work, core_of(core), release=RELEASE_OF[target])
-    worker = site / "kwspot/benchmarks/pi" / _WORKER.name
     (deployed_bundle,) = site.parent.glob("*.kws")
     assert load_bundle(deployed_bundle).hash == bundle.hash
-    with scratch_folder("sound") as scratch:
-        sound = write_sound(bundle, Path(scratch))
-        counts = guest.count([str(worker), str(deployed_bundle), engine, str(sound), str(SECONDS)], sites=[site])
+    worker = ("instructions_worker.py", str(deployed_bundle), engine)
+    counts = _count(worker, (str(SECONDS),), bundle, core, target, sites=[site], work=work)
     manifest = bundle.manifest
     return {
         "cpu": core,
@@ -82,15 +70,32 @@ def count(bundle: Bundle, *, core: str, target: str, engine: str, site: Path, wo
 
 def count_peer(name: str, bundle: Bundle, *, core: str, target: str, site: Path, work: Path) -> float:
     """Count millions of instructions per second of sound of another runtime, on the sound that :func:`count` takes."""
-    from kwspot.benchmarks.pi.peers import peer_site
-
-    guest = Guest(work, core_of(core), release=RELEASE_OF[target])
-    sites = (peer_site(name, RELEASE_OF[target], work), site)
-    worker = site / "kwspot/benchmarks/pi/peer_worker.py"
-    with scratch_folder("sound") as scratch:
-        sound = write_sound(bundle, Path(scratch))
-        counts = guest.count([str(worker), name, str(sound), str(_WARM_UP_S), str(SECONDS), core], sites=sites)
+    sites = [peer_site(name, RELEASE_OF[target], work), site]
+    options = (str(_WARM_UP_S), str(SECONDS), core)
+    counts = _count(("peer_worker.py", name), options, bundle, core, target, sites=sites, work=work)
     return counts[0][1] / SECONDS / 1e6
+
+
+def _count(
+    worker: Sequence[str],
+    options: Sequence[str],
+    bundle: Bundle,
+    core: str,
+    target: str,
+    *,
+    sites: Sequence[Path],
+    work: Path,
+) -> Counts:
+    """Run a worker of this folder, which lies in the last of `sites`, on synthetic sound of all kinds, raw int16."""
+    rate_hz = bundle.manifest.features.sample_rate_hz
+    sound = synthetic_sound(2 * rate_hz).reshape(-1)
+    assert len(sound) >= (SECONDS + _WARM_UP_S) * rate_hz
+    program, *named = worker
+    with scratch_folder("sound") as scratch:
+        file = scratch / "sound.s16"
+        sound.astype("<i2").tofile(file)
+        command = [str(sites[-1] / "kwspot/benchmarks/pi" / program), *named, str(file), *options]
+        return Guest(work, core_of(core), release=RELEASE_OF[target]).count(command, sites=sites)
 
 
 def _per_second(counts: Counts) -> dict[str, float]:

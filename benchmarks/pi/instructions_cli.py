@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.errors import ConfigError
 from kwspot.runtime.files import scratch_folder
 
@@ -49,34 +50,38 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.benchmarks.pi.instructions import count, count_peer, deployed
     from kwspot.benchmarks.pi.peers import REQUIREMENTS
     from kwspot.runtime.model.bundle import load_bundle
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.progress import Progress
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     cores = args.cpu or list(DEFAULT_CORES)
     for core in cores:
         if core_of(core).debian != "arm64":
             raise ConfigError(f"{core} is not a 64-bit core; expected cortex-a53, cortex-a72 or cortex-a76")
-    out = table_stream(args.json)
-    print(f"millions of instructions per second of sound; {NOT_TIME}\n", file=out)
-    columns = ("total", "features", "inference", "decision", "rest")
-    print(f"{'':30}{''.join(f'{name:>11}' for name in columns)}", file=out)
+    columns = ["total", "features", "inference", "decision", "rest"]
     runs: list[dict[str, Any]] = []
+    rows: list[list[str]] = []
+
+    def add(title: str, millions: dict[str, float]) -> None:
+        rows.append([title, *(f"{millions[name]:.3f}" if name in millions else "" for name in columns)])
+
+    progress = Progress()
     args.work.mkdir(parents=True, exist_ok=True)
     with scratch_folder("instructions", args.work) as scratch:
-        site = deployed(bundle, args.target, args.engine, Path(scratch))
+        site = deployed(bundle, args.target, args.engine, scratch)
         for core in cores:
+            progress.step(f"counting on {core}")
             run = count(bundle, core=core, target=args.target, engine=args.engine, site=site, work=args.work)
-            print(_row(f"{bundle.name} {args.engine} {core}", run["millions_per_s"], columns), file=out)
+            add(f"{bundle.name} {args.engine} {core}", run["millions_per_s"])
             if args.peers:
                 run["peers"] = {}
                 for name in REQUIREMENTS:
+                    progress.step(f"counting {name} on {core}")
                     total = count_peer(name, bundle, core=core, target=args.target, site=site, work=args.work)
                     run["peers"][name] = total
-                    print(_row(f"{name} {core}", {"total": total}, columns), file=out)
+                    add(f"{name} {core}", {"total": total})
             runs.append(run)
-    write_json(result(SCHEMA, bundle, {"runs": runs}), args.json)
+    head = f"millions of instructions per second of sound; {NOT_TIME}"
+    table = Table("", ["", *columns], rows).text()
+    write_result(result(SCHEMA, bundle, {"runs": runs}), f"{head}\n\n{table}", args.json)
     return 0
-
-
-def _row(title: str, millions: dict[str, float], columns: Sequence[str]) -> str:
-    return f"{title:30}" + "".join(f"{millions[name]:11.3f}" for name in columns if name in millions)

@@ -24,13 +24,7 @@ _PLATFORMS = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(36, 1
 
 
 def peer_site(name: str, release: str, work: Path) -> Path:
-    """Return a runtime's folder for PYTHONPATH; made once and kept.
-
-    Raises
-    ------
-    DeployError
-        If its wheels cannot be downloaded.
-    """
+    """Return a runtime's folder for PYTHONPATH; made once and kept."""
     site = work / f"{name}-{release}" / "site"
     if not site.exists():
         wheels = site.with_name("wheels")

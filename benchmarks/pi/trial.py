@@ -64,13 +64,7 @@ def events_of(output: str) -> list[dict[str, Any]]:
 
 
 def run_trial(trial: Trial, archive: Path, sound: Path, work: Path) -> Outcome:
-    """Install an archive on a fresh board, without a network, and let it hear a sound.
-
-    Raises
-    ------
-    DeployError
-        If a step fails; the message has the last line that the board printed.
-    """
+    """Install an archive on a fresh board, without a network, and let it hear a sound."""
     board = EmulatedBoard(work, core_of(trial.core), release=trial.release, packages=trial.packages)
     shutil.rmtree(board.home)
     board.home.mkdir()

@@ -41,11 +41,6 @@ def make_userland(folder: Path, *, release: str, architecture: str, packages: Se
         Debian's name, ``"arm64"`` or ``"armhf"``.
     packages
         On top of Python, a shell and the usual tools.
-
-    Raises
-    ------
-    DeployError
-        If apt or its mirror is missing, or a package cannot be downloaded.
     """
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:

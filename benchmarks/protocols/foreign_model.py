@@ -127,13 +127,7 @@ def _one_of_each(path: Path, inputs: int, outputs: int) -> None:
 
 
 def _shape_of_one_clip(path: Path, shape: Sequence[Any]) -> tuple[int, ...]:
-    """Return the shape of a model's input for one clip: a batch of any size, the first axis, is one of 1.
-
-    Raises
-    ------
-    ModelFileError
-        If another size is open.
-    """
+    """Return the shape of a model's input for one clip: a batch of any size, the first axis, is one of 1."""
     fixed = [isinstance(size, int) and size >= 1 for size in shape]
     if not shape or not all(fixed[1:]):
         raise ModelFileError(
@@ -158,13 +152,7 @@ def _onnx_dtype(path: Path, name: str) -> np.dtype[Any]:
 
 
 def onnx_of(tflite: Path, folder: Path) -> Path:
-    """Convert a .tflite to ONNX with the program tf2onnx.
-
-    Raises
-    ------
-    ModelFileError
-        If tf2onnx cannot convert it.
-    """
+    """Convert a .tflite to ONNX with the program tf2onnx."""
     target = folder / "model.onnx"
 
     def failure(output: str) -> ModelFileError:
@@ -178,13 +166,7 @@ def onnx_of(tflite: Path, folder: Path) -> Path:
 
 
 def open_models(path: Path, onnx: Path | None) -> list[ForeignModel]:
-    """Open the model in LiteRT and in onnxruntime; an .onnx in onnxruntime alone.
-
-    Raises
-    ------
-    ModelFileError
-        If it is not there, or not of one input and one output of fixed shape.
-    """
+    """Open the model in LiteRT and in onnxruntime; an .onnx in onnxruntime alone."""
     for file in (path, *([] if onnx is None else [onnx])):
         if not file.is_file():
             raise ModelFileError(f"{file} is not there; expected a .tflite or .onnx file")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from kwspot.benchmarks.tables import Columns, Table
 from kwspot.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.benchmarks.protocols.mlperf_data import LABELS_FILE, read_feature_files
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import machine, table_stream, versions, write_json
+    from kwspot.runtime.results import machine, versions, write_result
 
     path, data = Path(args.model), Path(args.data)
     bundle = None if path.suffix in (".tflite", ".onnx") else load_bundle(args.model)
@@ -65,10 +67,7 @@ def main(argv: Sequence[str]) -> int:
     if bundle is not None and not (data / LABELS_FILE).is_file():
         clips = _from_recordings(bundle, data, args.part)
     else:
-        size = 1
-        for length in entry.shape:
-            size *= length
-        clips = read_feature_files(data, size, entry.dtype)
+        clips = read_feature_files(data, math.prod(entry.shape), entry.dtype)
     progress = Progress()
     values: dict[str, Any] = {
         "schema": SCHEMA,
@@ -79,8 +78,9 @@ def main(argv: Sequence[str]) -> int:
         "clips": len(clips.names),
         "engines": [_measure(model, clips, args.seconds, progress) for model in models],
     }
-    write_json(values, args.json)
-    _print_table(values, table_stream(args.json))
+    shape = " × ".join(map(str, entry.shape))
+    head = f"{path.name}: {entry.dtype.name} {shape}, {len(clips.names)} clips, one thread"
+    write_result(values, f"{head}\n\n{Table.of('', values['engines'], _COLUMNS).text()}", args.json)
     return 0
 
 
@@ -127,14 +127,12 @@ def _measure(model: ForeignModel, clips: FeatureFiles, seconds: float, progress:
     }
 
 
-def _print_table(values: dict[str, Any], out: TextIO) -> None:
-    shape = " × ".join(map(str, values["input"]["shape"]))
-    print(f"{values['model']}: {values['input']['dtype']} {shape}, {values['clips']} clips, one thread\n", file=out)
-    print(f"{'engine':10}{'correct':>9}{'top-1':>9}{'95 % interval':>18}{'90 %?':>7}{'per s':>10}{'µs':>9}", file=out)
-    for row in values["engines"]:
-        low, high = row["ci95"]
-        print(
-            f"{row['engine']:10}{row['correct']:9}{row['accuracy']:9.2%}{f'{low:.2%} – {high:.2%}':>18}"
-            f"{'yes' if row['reaches_target'] else 'no':>7}{row['inferences_per_s']:10.0f}{row['us']:9.1f}",
-            file=out,
-        )
+_COLUMNS: Columns = {
+    "engine": "{engine}",
+    "correct": "{correct}",
+    "top-1": "{accuracy:.2%}",
+    "95 % interval": "{ci95[0]:.2%} – {ci95[1]:.2%}",
+    "90 %?": lambda row: "yes" if row["reaches_target"] else "no",
+    "per s": "{inferences_per_s:.0f}",
+    "µs": "{us:.1f}",
+}

@@ -35,13 +35,7 @@ class FeatureFiles:
 
 
 def read_feature_files(folder: Path, values: int, dtype: np.dtype[Any]) -> FeatureFiles:
-    """Read all files that ``y_labels.csv`` lists.
-
-    Raises
-    ------
-    DataFolderError
-        If the list or a file is missing, or does not fit the model; the line says which.
-    """
+    """Read all files that ``y_labels.csv`` lists."""
     path = folder / LABELS_FILE
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:

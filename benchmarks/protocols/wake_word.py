@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
     -------
     dict
         ``scored`` (:class:`~kwspot.runtime.detect.replay.Scored`), ``utterances``
-        (begin, end) in samples for every take, ``background_s`` and ``seconds``.
+        (begin, end) in samples for every take, and ``background_s``.
     """
     from kwspot.runtime.detect.replay import Scored, Scorer
 
@@ -53,7 +54,6 @@ def hear(bundle: Bundle, engine: str | None, pieces: Iterable[Piece]) -> dict[st
         "scored": Scored.join([*parts, scorer.finish()]),
         "utterances": utterances,
         "background_s": background / rate_hz,
-        "seconds": clock / rate_hz,
     }
 
 
@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.audio.recordings import sounds_below
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     if args.word not in bundle.manifest.words:
@@ -132,16 +132,16 @@ def main(argv: Sequence[str]) -> int:
         "seed": args.seed,
         "points": points,
     }
-    write_json(result(SCHEMA, bundle, content), args.json)
-    out = table_stream(args.json)
-    print(f"{args.word}: {len(utterances)} utterances, {stream['background_s'] / 3600:.2f} h of background\n", file=out)
-    print(f"{'threshold':>9}{'missed':>8}{'miss rate':>11}{'false':>7}{'false/h':>9}", file=out)
-    for point in points:
-        print(
-            f"{point['threshold']:9.2f}{point['missed']:8}{point['miss_rate']:11.2%}{point['false_accepts']:7}"
-            f"{point['false_accepts_per_hour']:9.2f}",
-            file=out,
-        )
+    head = f"{args.word}: {len(utterances)} utterances, {stream['background_s'] / 3600:.2f} h of background"
+    columns = {
+        "threshold": "{threshold:.2f}",
+        "missed": "{missed}",
+        "miss rate": "{miss_rate:.2%}",
+        "false": "{false_accepts}",
+        "false/h": "{false_accepts_per_hour:.2f}",
+    }
+    table = Table.of("", points, columns)
+    write_result(result(SCHEMA, bundle, content), f"{head}\n\n{table.text()}", args.json)
     return 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kwspot.benchmarks.accuracy.layers import worst_layer
-from kwspot.benchmarks.report.svg import ALARM, INK, SERIES, chart
+from kwspot.benchmarks.report.svg import ALARM, INK, SERIES, Interval, chart, draw_intervals, name_rows, plain_numbers
 
 _LEAST_SHARE = 1e-3
 """Where a DET curve ends: a share of 0 has no place on a logarithmic axis."""
@@ -14,30 +14,18 @@ _LEAST_SHARE = 1e-3
 
 def waterfall_chart(identity: str, accuracy: Mapping[str, Any]) -> str:
     """Draw accuracy of every stage with its interval; beside it what the step from the stage before lost."""
-    stages = accuracy["stages"]
     steps = {step["to"]: step for step in accuracy["steps"]}
-    with chart(identity, "Accuracy from stage to stage", 0.6 + 0.3 * len(stages)) as drawn:
-        axes = drawn.axes
-        for row, stage in enumerate(stages):
-            low, high = (100 * share for share in stage["ci95"])
-            value = 100 * stage["accuracy"]
-            step = steps.get(stage["name"])
-            sure = step is not None and not step["explained_by_chance"] and step["loss_points"] > 0
-            colour = ALARM if sure else SERIES[0]
-            axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
-            axes.plot([value], [row], "o", color=colour, markersize=5)
-            # Adding 0 makes of -0.0 a 0.0, which is not written as a loss.
-            text = "" if step is None else f"{0.0 - step['loss_points'] + 0.0:+.2f}"
-            axes.annotate(
-                f"{value:.2f} %  {text}",
-                (1.02, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                color=ALARM if sure else INK,
-            )
-        axes.set_yticks(range(len(stages)), [stage["name"] for stage in stages])
-        axes.invert_yaxis()
-        axes.set_xlabel("right, % of clips, with 95 % interval")
+    rows = []
+    for stage in accuracy["stages"]:
+        step = steps.get(stage["name"])
+        low, high = (100 * share for share in stage["ci95"])
+        # Adding 0 makes of -0.0 a 0.0, which is not written as a loss.
+        moved = "" if step is None else f"{0.0 - step['loss_points'] + 0.0:+.2f}"
+        sure = step is not None and not step["explained_by_chance"] and step["loss_points"] > 0
+        value = 100 * stage["accuracy"]
+        rows.append(Interval(stage["name"], value, low, high, f"{value:.2f} %  {moved}", sure))
+    with chart(identity, "Accuracy from stage to stage", 0.6 + 0.3 * len(rows)) as drawn:
+        draw_intervals(drawn.axes, rows, "right, % of clips, with 95 % interval")
     return drawn.svg
 
 
@@ -46,20 +34,14 @@ def layers_chart(identity: str, layers: Sequence[Mapping[str, Any]]) -> str:
     worst = worst_layer([dict(layer) for layer in layers])
     with chart(identity, "Signal to quantisation noise by layer", 0.7 + 0.17 * len(layers)) as drawn:
         axes = drawn.axes
-        rows = range(len(layers))
         own = [layer["own_sqnr_db"] or 0.0 for layer in layers]
         colours = [ALARM if worst is not None and layer == worst else SERIES[0] for layer in layers]
-        axes.barh(rows, own, color=colours, height=0.7, label="added by the layer itself")
-        whole = [(row, layer["sqnr_db"]) for row, layer in enumerate(layers) if layer["sqnr_db"] is not None]
-        axes.plot([db for _, db in whole], [row for row, _ in whole], "o-", color=INK, markersize=2.5, linewidth=0.7)
-        axes.set_yticks(rows, [_fit(str(layer["name"])) for layer in layers], fontsize=6.5)
-        axes.invert_yaxis()
-        axes.set_xlabel("dB; bar: this layer alone, dots: with all before it; more is better", fontsize=7.5)
+        axes.barh(range(len(layers)), own, color=colours, height=0.7)
+        whole = [(layer["sqnr_db"], row) for row, layer in enumerate(layers) if layer["sqnr_db"] is not None]
+        axes.plot(*zip(*whole, strict=True), "o-", color=INK, markersize=2.5, linewidth=0.7)
+        name_rows(axes, [str(layer["name"]) for layer in layers], 24, fontsize=6.5)
+        axes.set_xlabel("signal to noise, dB")
     return drawn.svg
-
-
-def _fit(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
@@ -71,6 +53,7 @@ def det_chart(identity: str, curves: Mapping[str, Mapping[str, Any]]) -> str:
             false, miss = ([100 * max(share, _LEAST_SHARE) for share in curve[key]] for key in ("false_accept", "miss"))
             axes.plot(false, miss, style, color=SERIES[number % len(SERIES)], linewidth=1.3, label=name)
         axes.set(xscale="log", yscale="log")
+        plain_numbers(axes.xaxis, axes.yaxis)
         axes.set_xlabel("clips without a word taken for one, %")
         axes.set_ylabel("words missed, %")
         axes.legend(fontsize=7.5)
@@ -87,8 +70,7 @@ def cost_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
             widths = [run["us"].get(step, {"p50": 0.0})["p50"] for run in runs]
             axes.barh(range(len(runs)), widths, left=left, color=SERIES[number % len(SERIES)], height=0.6, label=step)
             left = [a + b for a, b in zip(left, widths, strict=True)]
-        axes.set_yticks(range(len(runs)), [f"{run['engine']} {run['precision']}" for run in runs])
-        axes.invert_yaxis()
+        name_rows(axes, [f"{run['engine']} {run['precision']}" for run in runs])
         axes.set_xlabel(f"µs per hop of {runs[0]['hop_ms']:g} ms, median, {runs[0]['threads']} thread")
         axes.legend(ncols=len(steps), fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return drawn.svg
@@ -104,13 +86,8 @@ def histogram_chart(identity: str, runs: Sequence[Mapping[str, Any]]) -> str:
             style = "-" if run["precision"] == "int8" else "--"
             name = f"{run['engine']} {run['precision']}"
             axes.stairs(shares, edges, color=SERIES[number % len(SERIES)], linestyle=style, linewidth=1.2, label=name)
-        used = [
-            edge
-            for run in runs
-            for edge, count in zip(run["histogram"]["edges_us"], run["histogram"]["counts"], strict=False)
-            if count
-        ]
-        axes.set(xscale="log", xlim=(min(used) / 1.2, max(used) * 1.4))
+        axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
         axes.set_xlabel("µs per hop")
         axes.set_ylabel("% of hops")
         axes.legend(fontsize=7.5)
@@ -143,8 +120,8 @@ def peers_chart(identity: str, costs: Mapping[str, float]) -> str:
         axes.barh(range(len(costs)), list(costs.values()), color=SERIES[0], height=0.6)
         for row, value in enumerate(costs.values()):
             axes.annotate(f"{value:.2f}", (value, row), xytext=(3, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(len(costs)), [_fit(name, 30) for name in costs])
-        axes.invert_yaxis()
+        name_rows(axes, list(costs))
         axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
         axes.set_xlabel("CPU seconds per hour of sound")
     return drawn.svg

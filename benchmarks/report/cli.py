@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kwspot.runtime.errors import BundleError, ConfigError
 
@@ -45,11 +43,12 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.benchmarks.report.clips import embed_changed_clips
     from kwspot.benchmarks.report.data import measure_bundle, report_result
     from kwspot.benchmarks.report.page import page
+    from kwspot.benchmarks.report.rows import verdict
     from kwspot.runtime.audio.recordings import DataFolder
     from kwspot.runtime.files import whole_file
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import table_stream, write_json
+    from kwspot.runtime.results import write_result
 
     bundles = [load_bundle(path) for path in args.bundles]
     names = [bundle.name for bundle in bundles]
@@ -80,31 +79,14 @@ def main(argv: Sequence[str]) -> int:
     values = report_result(bundles, measured, extra)
     with whole_file(args.out) as path:
         path.write_text(page(values, changed), encoding="utf-8")
-    write_json(values, args.json)
     progress.step(f"written: {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
-    _print_verdicts(values, table_stream(args.json))
+    write_result(values, "\n".join(map(verdict, values["bundles"])), args.json)
     return 0
-
-
-def _json_of(path: str, schema: str) -> dict[str, Any]:
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is no JSON file that can be read ({error}); expected {schema}") from None
-    found = values.get("schema") if isinstance(values, dict) else None
-    if found != schema:
-        raise ConfigError(f"{path} is of schema {found!r}; expected {schema}: measure again with this version")
-    return dict(values)
 
 
 def _costs_of_peers(path: str) -> dict[str, float]:
     """Program → CPU seconds for an hour of sound, the median of its rounds."""
-    runs = _json_of(path, "kwspot.peers/1")["runs"]
+    from kwspot.benchmarks.compare import read_json
+
+    runs = read_json(path, "kwspot.peers/1")["runs"]
     return {run["title"]: statistics.median(run["cpu_s_per_hour"]) for run in runs}
-
-
-def _print_verdicts(values: dict[str, Any], out: Any) -> None:
-    from kwspot.benchmarks.report.rows import verdict
-
-    for entry in values["bundles"]:
-        print(verdict(entry), file=out)

@@ -43,24 +43,24 @@ def embed_changed_clips(accuracy: Mapping[str, Any], manifest: Manifest, root: P
         chosen.setdefault(change["clip"], (step, change))
     found = []
     for step, change in list(chosen.values())[:MOST_CLIPS]:
-        rate_hz = manifest.features.sample_rate_hz
-        sound = fit_length(read_sound(root / change["clip"], rate_hz), manifest.window_samples)
-        frames = manifest.normalisation.apply(mfcc(sound, manifest.features))
-        found.append(ChangedClip(step, change, sound_address(sound, rate_hz), picture_address(frames)))
+        sound = fit_length(read_sound(root / change["clip"], manifest.features.sample_rate_hz), manifest.window_samples)
+        found.append(ChangedClip(step, change, *embed(sound, manifest)))
     return found
 
 
-def sound_address(sound: NDArray[np.int16], rate_hz: int) -> str:
-    """Return sound, int16 (n,), as a WAV file in a ``data:`` address."""
-    file = io.BytesIO()
-    write_wav(file, sound, rate_hz)
-    return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
+def embed(sound: NDArray[np.int16], manifest: Manifest) -> tuple[str, str]:
+    """Return sound, int16 (n,), as a WAV file and its features as a PNG, both in ``data:`` addresses.
 
-
-def picture_address(frames: NDArray[np.float32]) -> str:
-    """Return normalised features (T, C) as a PNG in a ``data:`` address: time to the right, coefficients upwards."""
+    In the picture time goes to the right and coefficients upwards.
+    """
     from matplotlib.image import imsave
 
-    file = io.BytesIO()
-    imsave(file, frames.T, origin="lower", cmap="viridis", vmin=-2.5, vmax=2.5, format="png")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    wav, png = io.BytesIO(), io.BytesIO()
+    write_wav(wav, sound, manifest.features.sample_rate_hz)
+    frames = manifest.normalisation.apply(mfcc(sound, manifest.features))  # (T, C)
+    imsave(png, frames.T, origin="lower", cmap="viridis", vmin=-2.5, vmax=2.5, format="png")
+    kinds = (("audio/wav", wav), ("image/png", png))
+    sound_address, picture_address = (
+        f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}" for kind, file in kinds
+    )
+    return sound_address, picture_address

@@ -100,13 +100,7 @@ def measure_latency(bundle: Bundle, hops: int) -> dict[str, Any]:
 
 
 def learning_curves(run: Path) -> dict[str, list[float]]:
-    """Return the columns of a run's ``history.csv`` that a learning curve needs.
-
-    Raises
-    ------
-    RunError
-        If it is no run, or its history does not fit.
-    """
+    """Return the columns of a run's ``history.csv`` that a learning curve needs."""
     history = read_run(run).history
     return {name: [row[name] for row in history] for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
 

@@ -9,7 +9,15 @@ from typing import Any
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, NOTHING_FIRED
 from kwspot.benchmarks.report import charts
 from kwspot.benchmarks.report.clips import ChangedClip
-from kwspot.benchmarks.report.rows import against_first, cost_table, layers_table, overview_table, steps_table, verdict
+from kwspot.benchmarks.report.rows import (
+    STAGES,
+    against_first,
+    cost_table,
+    layers_table,
+    overview_table,
+    steps_table,
+    verdict,
+)
 from kwspot.benchmarks.report.templates import render
 
 Entry = Mapping[str, Any]
@@ -31,6 +39,7 @@ def page(values: Mapping[str, Any], changed: Sequence[Sequence[ChangedClip]]) ->
         costs=cost_table(entries),
         layers_table=layers_table,
         shown_stages=_confused_stages,
+        stages={stage["name"]: STAGES[stage["name"]] for entry in entries for stage in entry["accuracy"]["stages"]},
         nothing=NOTHING_FIRED,
         det={
             f"{entry['bundle']['name']} {stage}": curve

@@ -34,13 +34,7 @@ VIEWS = {"light": (1240, 1500, "light"), "dark": (1240, 1500, "dark"), "phone": 
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """Open a headless Chromium of its own, that remembers nothing.
-
-    Raises
-    ------
-    ConfigError
-        If chromium or its driver is missing.
-    """
+    """Open a headless Chromium of its own, that remembers nothing."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         raise ConfigError("chromium or chromedriver is missing; expected both: apt install chromium chromium-driver")

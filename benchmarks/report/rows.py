@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from kwspot.benchmarks.accuracy.waterfall import ENGINE_STAGES, unpack_right
 from kwspot.benchmarks.noise import difference_text
 from kwspot.benchmarks.paired import paired_step
-from kwspot.benchmarks.report.tables import Table
+from kwspot.benchmarks.tables import Columns, Table, p_text
 
 Entry = Mapping[str, Any]
 
 
+STAGES = {
+    "float-keras": "the trained model",
+    "float-tflite": "the converted model, before rounding",
+    "int8-weights": "the float model with the weights rounded to int8: what rounding the weights costs",
+    **dict.fromkeys(ENGINE_STAGES, "the whole model in int8, in this engine"),
+    "stream": "each clip is heard as a stream that begins anywhere between two inferences",
+    "events": "the detector as it is deployed: a word must stay above its threshold, and no other word may fire",
+}
+"""Stage → what it is, in a line."""
+
+
 def verdict(entry: Entry) -> str:
-    """Say what a person should take away: what int8 loses, how sure that is, and what a hop costs."""
-    stages = {stage["name"]: stage for stage in entry["accuracy"]["stages"]}
-    name = entry["bundle"]["name"]
-    engine = next((stages[s] for s in ENGINE_STAGES if s in stages), entry["accuracy"]["stages"][0])
-    summary = f"{name} is right on {100 * engine['accuracy']:.2f} % of the clips in int8"
-    if engine["loss_points"] is not None:
-        lost = engine["loss_points"]
-        summary += (
-            ", as many as in float" if lost == 0 else f", {abs(lost):.2f} points {'less' if lost > 0 else 'more'}"
-        )
-        summary += "" if lost == 0 else " than in float"
-    sure = [s for s in entry["accuracy"]["steps"] if not s["explained_by_chance"] and s["loss_points"] > 0]
+    """Say what a person should take away: what int8 loses, where most is lost and why, and what an hour costs."""
+    accuracy, deployed = entry["accuracy"], entry["latency"]["runs"][0]  # the first engine, in int8
+    stages = {stage["name"]: stage for stage in accuracy["stages"]}
+    int8 = next((stages[s] for s in ENGINE_STAGES if s in stages), accuracy["stages"][0])
+    lost = int8["loss_points"]
+    words = f"{entry['bundle']['name']} recognises {100 * int8['accuracy']:.2f} % of the clips in int8"
+    if lost is not None:
+        difference = f"{abs(lost):.2f} points {'less' if lost > 0 else 'more'} than" if lost else "as many as"
+        words += f", {difference} in float"
+    sure = [step for step in accuracy["steps"] if not step["explained_by_chance"] and step["loss_points"] > 0]
     if sure:
         worst = max(sure, key=lambda step: float(step["loss_points"]))
-        summary += f"; most is lost from {worst['from']} to {worst['to']} ({worst['loss_points']:.2f} points)"
+        words += f". Most is lost from {worst['from']} to {worst['to']}, {worst['loss_points']:.2f} points"
+        words += f" ({STAGES[worst['to']]})"
     else:
-        summary += "; no step loses more than chance explains"
-    deployed = entry["latency"]["runs"][0]  # the first engine, in int8
-    return (
-        f"{summary}. An hour of sound costs {deployed['cpu_s_per_hour']:.2f} s of CPU here "
-        f"({deployed['engine']}, {deployed['precision']})."
-    )
+        words += ". No step loses more than chance explains"
+    cost = f"{deployed['cpu_s_per_hour']:.2f} s of CPU here ({deployed['engine']}, {deployed['precision']})"
+    return f"{words}. An hour of sound costs {cost}."
 
 
 def against_first(entries: Sequence[Entry]) -> list[str]:
@@ -81,83 +87,71 @@ def overview_table(entries: Sequence[Entry]) -> Table:
         ("data licence", lambda e: e["bundle"]["data_licence"]),
         ("hash", lambda e: e["bundle"]["hash"][:16]),
     ]
-    rows += [
-        (f"accuracy, {stage}", partial(_accuracy, stage))
-        for stage in dict.fromkeys(s["name"] for e in entries for s in e["accuracy"]["stages"])
-    ]
     return Table(
         "The bundles", ["", *(e["bundle"]["name"] for e in entries)], [[name, *map(of, entries)] for name, of in rows]
     )
 
 
-def _accuracy(stage: str, entry: Entry) -> str:
-    found = [s for s in entry["accuracy"]["stages"] if s["name"] == stage]
-    return f"{100 * found[0]['accuracy']:.2f} %" if found else "–"
-
-
 def steps_table(entries: Sequence[Entry]) -> Table:
     """Return every step of every bundle with its test, and the words it changed."""
-    rows = []
-    for entry in entries:
-        for step in entry["accuracy"]["steps"]:
-            low, high = step["ci95_points"]
-            words = ", ".join(
-                f"{word} {'−' + str(lost) if lost else ''}{' ' if lost and won else ''}{'+' + str(won) if won else ''}"
-                for word, (lost, won) in step["words"].items()
-            )
-            rows.append(
-                [
-                    entry["bundle"]["name"],
-                    f"{step['from']} → {step['to']}",
-                    f"{step['loss_points']:.2f}",
-                    f"{low:.2f} to {high:.2f}",
-                    str(step["right_to_wrong"]),
-                    str(step["wrong_to_right"]),
-                    "< 0.001" if step["mcnemar_p"] < 0.001 else f"{step['mcnemar_p']:.3f}",
-                    words or "none",
-                ]
-            )
-    columns = ["bundle", "step", "points lost", "95 % interval", "right → wrong", "wrong → right", "McNemar p", "words"]
-    return Table("Points lost by each step, on the same clips", columns, rows)
+    columns: Columns = {
+        "bundle": "{bundle[name]}",
+        "step": "{from} → {to}",
+        "points lost": "{loss_points:.2f}",
+        "95 % interval": "{ci95_points[0]:.2f} to {ci95_points[1]:.2f}",
+        "right → wrong": "{right_to_wrong}",
+        "wrong → right": "{wrong_to_right}",
+        "McNemar p": lambda step: p_text(step["mcnemar_p"]),
+        "words": lambda step: "; ".join(_changed(word, *counts) for word, counts in step["words"].items()) or "none",
+    }
+    rows = [{**entry, **step} for entry in entries for step in entry["accuracy"]["steps"]]
+    return Table.of("Points lost by each step, on the same clips", rows, columns)
+
+
+def _changed(word: str, lost: int, won: int) -> str:
+    return f"{word}: {', '.join(f'{count} {what}' for count, what in ((lost, 'lost'), (won, 'won')) if count)}"
 
 
 def layers_table(layers: Sequence[Entry]) -> Table:
     """Return ranges and saturation of each layer."""
-    return Table(
-        "Calibrated range, range on these clips, and numbers of the float model outside of the calibrated range",
-        ["layer", "operator", "calibrated", "seen", "outside", "own dB", "whole dB"],
-        [
-            [
-                layer["name"],
-                layer["kind"],
-                *(f"{layer[key][0]:.2f} … {layer[key][1]:.2f}" for key in ("calibrated", "seen")),
-                f"{layer['outside']} ({100 * layer['outside'] / layer['values']:.3f} %)",
-                *("–" if layer[key] is None else f"{layer[key]:.1f}" for key in ("own_sqnr_db", "sqnr_db")),
-            ]
-            for layer in layers
-        ],
-    )
+
+    def decibels(key: str) -> Callable[[Entry], str]:
+        return lambda layer: "–" if layer[key] is None else f"{layer[key]:.1f}"
+
+    columns: Columns = {
+        "layer": "{name}",
+        "operator": "{kind}",
+        "calibrated": "{calibrated[0]:.2f} … {calibrated[1]:.2f}",
+        "seen": "{seen[0]:.2f} … {seen[1]:.2f}",
+        "outside": lambda layer: f"{layer['outside']} ({100 * layer['outside'] / layer['values']:.3f} %)",
+        "own dB": decibels("own_sqnr_db"),
+        "whole dB": decibels("sqnr_db"),
+    }
+    title = "Calibrated range, range on these clips, and numbers of the float model outside of the calibrated range"
+    return Table.of(title, layers, columns)
 
 
 def cost_table(entries: Sequence[Entry]) -> Table:
     """Return every measured engine and model, each against the first of its bundle."""
-    rows = []
-    for entry in entries:
-        first, noise = entry["latency"]["runs"][0], entry["latency"]["noise"]["cpu_s_per_hour"]
-        for run in entry["latency"]["runs"]:
-            us = run["us"]["total"]
-            rows.append(
-                [
-                    entry["bundle"]["name"],
-                    f"{run['engine']} {run['precision']}",
-                    *(f"{us[q]:.0f}" for q in ("p50", "p95", "p99", "max")),
-                    f"{run['cpu_s_per_hour']:.2f}",
-                    f"{run['cpu_s_per_hour'] / 3600:.5f}",
-                    "–" if run is first else difference_text(first["cpu_s_per_hour"], run["cpu_s_per_hour"], noise),
-                    f"{run['rss_mb']:.0f}",
-                    f"{run['load_s']:.2f}",
-                    str(run["threads"]),
-                ]
-            )
-    columns = ["bundle", "engine", "p50 µs", "p95", "p99", "max", "CPU s/h", "of real time", "against the first"]
-    return Table("Time and memory", [*columns, "RSS MB", "load s", "threads"], rows)
+
+    def against_own_first(row: Entry) -> str:
+        first, noise = row["latency"]["runs"][0], row["latency"]["noise"]["cpu_s_per_hour"]
+        same = first["engine"] == row["engine"] and first["precision"] == row["precision"]
+        return "–" if same else difference_text(first["cpu_s_per_hour"], row["cpu_s_per_hour"], noise)
+
+    columns: Columns = {
+        "bundle": "{bundle[name]}",
+        "engine": "{engine} {precision}",
+        "CPU s/h": "{cpu_s_per_hour:.2f}",
+        "p50 µs": "{us[total][p50]:.0f}",
+        "p95": "{us[total][p95]:.0f}",
+        "p99": "{us[total][p99]:.0f}",
+        "max": "{us[total][max]:.0f}",
+        "of real time": "{real_time_factor:.5f}",
+        "against the first": against_own_first,
+        "RSS MB": "{rss_mb:.0f}",
+        "load s": "{load_s:.2f}",
+        "threads": "{threads}",
+    }
+    rows = [{**entry, **run} for entry in entries for run in entry["latency"]["runs"]]
+    return Table.of("Time and memory", rows, columns)

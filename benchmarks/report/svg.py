@@ -9,9 +9,9 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 INK, FAINT, ALARM, PAPER = "#010203", "#010204", "#010205", "#010206"
 SERIES = ("#010211", "#010212", "#010213", "#010214", "#010215", "#010216")
@@ -75,6 +75,47 @@ def chart(identity: str, title: str, height_in: float, *, panels: int = 1) -> It
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn.svg = _for_page(text.getvalue(), identity, title)
+
+
+class Interval(NamedTuple):
+    """A row of a chart: a value between the ends of its interval, and what is written behind it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    text: str
+    alarming: bool = False
+
+
+def draw_intervals(axes: Any, rows: Sequence[Interval], label: str) -> None:
+    """Draw each row as a dot on its interval; `label` names the horizontal axis."""
+    for place, row in enumerate(rows):
+        colour = ALARM if row.alarming else SERIES[0]
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.2)
+        axes.plot([row.value], [place], "o", color=colour, markersize=5)
+        where = {"xycoords": ("axes fraction", "data"), "va": "center"}
+        axes.annotate(row.text, (1.02, place), color=ALARM if row.alarming else INK, **where)
+    name_rows(axes, [row.name for row in rows])
+    axes.set_xlabel(label)
+
+
+def name_rows(axes: Any, names: Sequence[str], most: int = 30, **text: Any) -> None:
+    """Name the rows of a chart, the first at the top; a name is cut after `most` letters."""
+    axes.set_yticks(range(len(names)), [n if len(n) <= most else f"{n[: most - 1]}…" for n in names], **text)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def plain_numbers(*axes: Any) -> None:
+    """Write the numbers of logarithmic axes, on which all is drawn, as 0.1 and not as a power of ten."""
+    from matplotlib.ticker import LogLocator
+
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        # Within a decade or two there are few powers of ten, or none.
+        axis.set_minor_formatter("{x:g}" if low > 0 and high < 50 * low else "")
 
 
 def _for_page(svg: str, identity: str, title: str) -> str:

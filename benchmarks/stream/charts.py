@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kwspot.benchmarks.report.svg import ALARM, INK, SERIES, chart
+from kwspot.benchmarks.report.svg import ALARM, SERIES, Interval, chart, draw_intervals, plain_numbers
 
 MOST_SPEAKERS = 15
 _STYLES = ("-", "--", ":")
@@ -35,6 +35,7 @@ def trade_off_chart(
                 at = (now[name]["per_hour"], 100 * now[name]["miss_rate"])
                 axes.plot(*at, "o", color=colour, markersize=6, markerfacecolor="none")
         axes.set_xscale("symlog", linthresh=max(least, 1e-3))
+        plain_numbers(axes.xaxis)
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("false accepts per hour")
@@ -73,19 +74,13 @@ def speaker_chart(identity: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _bars(
     identity: str, title: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], key: str, factor: float, x: str
 ) -> str:
+    shown = []
+    for name, row in zip(names, rows, strict=True):
+        value, (low, high) = factor * row[key], (factor * end for end in row[f"{key}_ci95"])
+        shown.append(Interval(name, value, low, high, f"{value:.1f}"))
     with chart(identity, title, 0.7 + 0.24 * len(rows)) as drawn:
-        axes = drawn.axes
-        for place, row in enumerate(rows):
-            low, high = (factor * end for end in row[f"{key}_ci95"])
-            axes.plot([low, high], [place, place], color=SERIES[0], linewidth=1.2)
-            axes.plot([factor * row[key]], [place], "o", color=SERIES[0], markersize=5)
-            axes.annotate(
-                f"{factor * row[key]:.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", color=INK
-            )
-        axes.set_yticks(range(len(rows)), names)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(left=0)
-        axes.set_xlabel(x)
+        draw_intervals(drawn.axes, shown, x)
+        drawn.axes.set_xlim(left=0)
     return drawn.svg
 
 

@@ -88,7 +88,7 @@ def _measure(args: argparse.Namespace) -> int:
     from kwspot.runtime.files import whole_file
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     if not bundle.manifest.words:
@@ -108,9 +108,8 @@ def _measure(args: argparse.Namespace) -> int:
     ]
     with whole_file(args.out) as path:
         path.write_text(page(values, *shown), encoding="utf-8")
-    write_json(values, args.json)
     progress.step(f"written: {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
-    print("\n".join(sentences(values)), file=table_stream(args.json))
+    write_result(values, "\n".join(sentences(values)), args.json)
     return 0
 
 

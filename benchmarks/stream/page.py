@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kwspot.benchmarks.report.tables import Table
 from kwspot.benchmarks.report.templates import render
 from kwspot.benchmarks.stream import charts
 from kwspot.benchmarks.stream.measures import ALL_WORDS
 from kwspot.benchmarks.stream.worst import Mistake
+from kwspot.benchmarks.tables import Columns, Table
 
 Heard = Sequence[tuple[Mistake, str, str]]
 """Mistakes with their sound and picture as ``data:`` addresses."""
@@ -58,30 +58,24 @@ def sentences(values: Mapping[str, Any]) -> list[str]:
 
 
 def _words_table(words: Mapping[str, Mapping[str, Any]]) -> Table:
-    columns = ["word", "threshold", "false accepts", "per hour", "< at 95 %", "utterances", "missed", "missed, %"]
-    rows = []
-    for word, row in words.items():
-        percent, interval = "–", "–"
-        if row["positives"]:
-            low, high = (100 * end for end in row["miss_rate_ci95"])
-            percent, interval = f"{100 * row['miss_rate']:.1f}", f"{low:.1f} to {high:.1f}"
-        rows.append(
-            [
-                word,
-                f"{row['threshold']:.3f}",
-                str(row["false_accepts"]),
-                f"{row['per_hour']:.2f}",
-                f"{row['upper_per_hour']:.2f}",
-                str(row["positives"]),
-                str(row["missed"]),
-                percent,
-                interval,
-                str(row["double_fires"]),
-                str(row["wrong_words"]),
-            ]
-        )
-    return Table(
-        "One hit per utterance; what fires twice is counted apart",
-        [*columns, "95 % interval", "fired twice", "wrong word"],
-        rows,
-    )
+    def percent(row: Mapping[str, Any]) -> str:
+        return f"{100 * row['miss_rate']:.1f}" if row["positives"] else "–"
+
+    def interval(row: Mapping[str, Any]) -> str:
+        return "{:.1f} to {:.1f}".format(*(100 * end for end in row["miss_rate_ci95"])) if row["positives"] else "–"
+
+    columns: Columns = {
+        "word": "{word}",
+        "threshold": "{threshold:.3f}",
+        "false accepts": "{false_accepts}",
+        "per hour": "{per_hour:.2f}",
+        "< at 95 %": "{upper_per_hour:.2f}",
+        "utterances": "{positives}",
+        "missed": "{missed}",
+        "missed, %": percent,
+        "95 % interval": interval,
+        "fired twice": "{double_fires}",
+        "wrong word": "{wrong_words}",
+    }
+    rows = [{"word": word, **row} for word, row in words.items()]
+    return Table.of("One hit per utterance; what fires twice is counted apart", rows, columns)

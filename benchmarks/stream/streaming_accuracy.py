@@ -53,13 +53,7 @@ def count(words: Sequence[Labelled], detections: Sequence[Labelled], tolerance_m
 
 
 def read_labels(path: Path, known: Sequence[str]) -> list[Labelled]:
-    """Read lines ``label, milliseconds`` in any order; background labels are no words and are left out.
-
-    Raises
-    ------
-    ConfigError
-        If the file or a line is of another make.
-    """
+    """Read lines ``label, milliseconds`` in any order; background labels are no words and are left out."""
     from kwspot.runtime.labels import BACKGROUND_LABELS
 
     try:
@@ -93,7 +87,7 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
     from kwspot.runtime.audio.sound_file import read_sound
     from kwspot.runtime.detect.replay import Replay, Scorer
     from kwspot.runtime.model.bundle import load_bundle
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     rate_hz = bundle.manifest.features.sample_rate_hz
@@ -114,11 +108,10 @@ def measure(args: argparse.Namespace, tolerance_ms: float) -> int:
         "counts": counts,
         "shares": shares,
     }
-    write_json(result(SCHEMA, bundle, content), args.json)
-    print(
+    said = (
         f"{counts['words']} words in {len(sound) / rate_hz:.0f} s: {shares['matched']:.1%} matched, "
         f"{shares['correct']:.1%} correct, {shares['wrong']:.1%} wrong, {shares['false']:.1%} false "
-        f"({counts['matched']}, {counts['correct']}, {counts['wrong']}, {counts['false']})",
-        file=table_stream(args.json),
+        f"({counts['matched']}, {counts['correct']}, {counts['wrong']}, {counts['false']})"
     )
+    write_result(result(SCHEMA, bundle, content), said, args.json)
     return 0

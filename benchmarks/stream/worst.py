@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kwspot.benchmarks.report.clips import picture_address, sound_address
+from kwspot.benchmarks.report.clips import embed
 from kwspot.runtime.audio.sound_file import read_sound
 from kwspot.runtime.detect.replay import Replay, ScoredNegative, ScoredUtterance
-from kwspot.runtime.features.mfcc import mfcc
 from kwspot.runtime.model.manifest import Manifest
 
 MOST = 10
@@ -81,5 +80,4 @@ def embed_mistake(manifest: Manifest, mistake: Mistake) -> tuple[str, str]:
     end_s = min(mistake.end_s, mistake.start_s + 3.0)
     sound = sound[round(mistake.start_s * rate_hz) : round(end_s * rate_hz)]
     short = manifest.features.window_samples - len(sound)
-    sound = np.pad(sound, (0, max(0, short)))
-    return sound_address(sound, rate_hz), picture_address(manifest.normalisation.apply(mfcc(sound, manifest.features)))
+    return embed(np.pad(sound, (0, max(0, short))), manifest)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from kwspot.runtime.errors import BundleError, ConfigError
 
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     from kwspot.runtime.model.bundle import load_bundle
     from kwspot.runtime.model.edit import check_writable, store
     from kwspot.runtime.progress import Progress
-    from kwspot.runtime.results import result, table_stream, write_json
+    from kwspot.runtime.results import result, write_result
 
     bundle = load_bundle(args.bundle)
     words = bundle.manifest.words
@@ -92,16 +92,16 @@ def main(argv: Sequence[str]) -> int:
     }
     decision = manifest.decision.with_thresholds(thresholds, manifest.labels)
     bundle = store(bundle, dataclasses.replace(manifest, decision=decision, calibration=found))
-    write_json(result(SCHEMA, bundle, found), args.json)
-    _print_summary(bundle, found, table_stream(args.json))
+    write_result(result(SCHEMA, bundle, found), _summary(bundle, found), args.json)
     return 0
 
 
-def _print_summary(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> None:
+def _summary(bundle: Bundle, found: Mapping[str, Any]) -> str:
     from kwspot.runtime.false_accept_rate import hours_needed, rate_sentence
 
     hours, target = found["negatives"]["hours"], found["target_false_accepts_per_hour"]
     width = max(map(len, found["words"]))
+    lines = []
     for word, values in found["words"].items():
         line = f"{word:{width}}  threshold {values['threshold']:5.3f}  "
         line += rate_sentence(values["false_accepts"], hours, target)
@@ -116,10 +116,10 @@ def _print_summary(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> Non
             line += f", {values['double_fires']} fired twice" if values["double_fires"] else ""
         else:
             line += "; misses are unknown without --positives"
-        print(line, file=out)
+        lines.append(line)
         if values["next"]:
             nearest = ", ".join(f"{s['sound']} at {s['at_s']:g} s (from {s['threshold']:g} on)" for s in values["next"])
-            print(f"{'':{width}}  a lower threshold would also fire in {nearest}", file=out)
+            lines.append(f"{'':{width}}  a lower threshold would also fire in {nearest}")
     by_rate = [word for word, values in found["words"].items() if values["basis"] == "rate"]
     if by_rate:
         reason = (
@@ -128,10 +128,10 @@ def _print_summary(bundle: Bundle, found: Mapping[str, Any], out: TextIO) -> Non
             if hours < hours_needed(target)
             else f"no threshold has a 95 % bound below {target:g} per hour"
         )
-        print(f"chosen by the rate that was counted, without a 95 % bound: {', '.join(by_rate)}; {reason}", file=out)
+        lines.append(f"chosen by the rate that was counted, without a 95 % bound: {', '.join(by_rate)}; {reason}")
     together = found["together"]
-    print(
+    lines.append(
         f"all words together: {together['false_accepts']} in {hours:.2f} h, {together['per_hour']:.2f} per hour "
-        f"(< {together['upper_per_hour']:.2f} at 95 %)\nwritten: {bundle.path}",
-        file=out,
+        f"(< {together['upper_per_hour']:.2f} at 95 %)\nwritten: {bundle.path}"
     )
+    return "\n".join(lines)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from kwspot.benchmarks.latency import engine_events as heard_module
-from kwspot.benchmarks.latency.engine_events import EngineOutput, Event
-from kwspot.benchmarks.latency.event_comparison import compare
+from kwspot.benchmarks.latency.engine_events import EngineOutput, Event, compare
 from kwspot.runtime.audio.recordings import DataFolder
 from kwspot.runtime.cli import main
 from kwspot.runtime.detect.scoring import silence_after

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kwspot.benchmarks.experiments import peers
-from kwspot.runtime.errors import ConfigError, EngineError
+from kwspot.runtime.errors import EngineError
 
 FAKE = """
 import json, sys, time
@@ -40,7 +40,16 @@ def ready(monkeypatch: pytest.MonkeyPatch, fake_python: str) -> None:
 
 def test_rounds_are_interleaved_and_ratios_are_within_a_round(tiny_bundle, ready, tmp_path, capsys):
     target = tmp_path / "peers.json"
-    arguments = [str(tiny_bundle.path), "--only", "pymicro-wakeword,porcupine", "--rounds", "3", "--json", str(target)]
+    arguments = [
+        str(tiny_bundle.path),
+        "--only",
+        "pymicro-wakeword",
+        "porcupine",
+        "--rounds",
+        "3",
+        "--json",
+        str(target),
+    ]
     assert peers.main([*arguments, "--window-bundle", str(tiny_bundle.path)]) == 0
     values = json.loads(target.read_text())
     assert values["schema"] == "kwspot.peers/1"
@@ -63,7 +72,7 @@ def test_rounds_are_interleaved_and_ratios_are_within_a_round(tiny_bundle, ready
 
 def test_without_the_reference_there_are_no_ratios(tiny_bundle, ready, tmp_path):
     target = tmp_path / "peers.json"
-    arguments = [str(tiny_bundle.path), "--only", "", "--rounds", "1", "--json", str(target)]
+    arguments = [str(tiny_bundle.path), "--only", "--rounds", "1", "--json", str(target)]
     assert peers.main([*arguments, "--window-bundle", str(tiny_bundle.path)]) == 0
     (run,) = json.loads(target.read_text())["runs"]
     assert "ratio" not in run
@@ -84,19 +93,6 @@ def test_a_peer_that_dies_is_named_and_the_others_are_ended(tiny_bundle, tmp_pat
             block_samples=1280,
             rounds=1,
         )
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--only", "snowboy"], "--only snowboy"),
-        (["--rounds", "0"], "--rounds 0"),
-        (["--block-ms", "5000"], "--block-ms 5000"),
-    ],
-)
-def test_mistakes(tiny_bundle, options, says):
-    with pytest.raises(ConfigError, match=says):
-        peers.main([str(tiny_bundle.path), *options])
 
 
 def test_every_peer_has_a_worker_and_an_environment():

@@ -14,9 +14,9 @@ import pytest
 from referencing import Registry, Resource
 
 from kwspot.benchmarks.report import pictures as report_pictures
-from kwspot.benchmarks.report.rows import against_first
-from kwspot.benchmarks.report.tables import Table
+from kwspot.benchmarks.report.rows import STAGES, against_first, steps_table
 from kwspot.benchmarks.report.templates import environment
+from kwspot.benchmarks.tables import Table
 from kwspot.runtime import cli
 from kwspot.runtime.model.bundle import Bundle
 
@@ -73,6 +73,35 @@ def test_the_json_of_accuracy_keeps_to_its_schema(tiny_bundle: Bundle, tone_fold
     command = ["bench", "accuracy", str(tiny_bundle.path), "--data", str(tone_folder), "--part", "test"]
     assert cli.main([*command, "--json", str(tmp_path / "accuracy.json")]) == 0
     validator("accuracy-1.json").validate(json.loads((tmp_path / "accuracy.json").read_text()))
+
+
+def test_the_page_explains_itself(report: tuple[Path, dict[str, Any]]) -> None:
+    page, values = report
+    text = page.read_text(encoding="utf-8")
+    for stage in values["bundles"][0]["accuracy"]["stages"]:
+        assert f"<dt>{stage['name']}</dt><dd>{STAGES[stage['name']]}</dd>" in text
+    for svg in re.findall(r'<svg class="chart".*?</svg>', text, re.DOTALL):
+        name = re.findall('aria-label="([^"]+)"', svg)
+        assert "mathdefault" not in svg, name  # ticks are numbers, not powers of ten
+    head = text.partition("<h2>")[0]
+    assert re.search(r", \d{4}-\d\d-\d\d \d\d:\d\d UTC, ", head)
+    assert "recognises" in head
+    assert {"stream", "events"} <= set(STAGES)
+
+
+def test_words_that_a_step_changed_are_counted_in_words() -> None:
+    step = {"from": "a", "to": "b", "loss_points": 0.0, "ci95_points": [-1, 1], "mcnemar_p": 1.0}
+    step |= {"right_to_wrong": 3, "wrong_to_right": 3, "words": {"no": [1, 1], "yes": [0, 2], "up": [2, 0]}}
+    table = steps_table([{"bundle": {"name": "x"}, "accuracy": {"steps": [step]}}])
+    assert table.rows[0][-1] == "no: 1 lost, 1 won; yes: 2 won; up: 2 lost"
+
+
+def test_a_label_without_clips_has_no_row() -> None:
+    macros = environment().get_template("macros.html").module
+    shown = macros.confusion(["yes", "_silence_"], [[3, 1, 0], [0, 0, 0]], "(nothing)")
+    assert shown.count("<tr>") == 2
+    assert "<th>yes</th>" in shown
+    assert "<th>_silence_</th>" not in shown
 
 
 def test_the_page_is_alone(report: tuple[Path, dict[str, Any]]) -> None:
@@ -182,9 +211,10 @@ def test_changed_clips_can_be_heard(tiny_bundle: Bundle, tone_folder: Path) -> N
     assert heard[0].picture.startswith("data:image/png;base64,")
 
 
-def test_a_table_in_three_forms() -> None:
+def test_a_table_in_its_forms() -> None:
     table = Table("T", ["a|b", "c"], [["x,y", "1.5"], ["<z>", "–"]])
-    assert table.markdown().splitlines() == ["| a\\|b | c |", "| --- | --- |", "| x,y | 1.5 |", "| <z> | – |"]
+    assert table.markdown().splitlines() == ["| a\\|b | c |", "| --- | ---: |", "| x,y | 1.5 |", "| <z> | – |"]
+    assert table.text().splitlines() == ["a|b    c", "x,y  1.5", "<z>    –"]
     assert table.csv() == 'a|b,c\n"x,y",1.5\n<z>,–\n'
     macros = environment().get_template("macros.html").module
     assert '<td>&lt;z&gt;</td><td class="number">–</td>' in macros.table(table)
@@ -195,7 +225,7 @@ def test_a_table_in_three_forms() -> None:
     [
         (["--run", "a", "--run", "b"], "2 --run for 1 bundles; expected one for each"),
         (["--peers", "{old}"], "is of schema 'kwspot.peers/0'; expected kwspot.peers/1"),
-        (["--peers", "nowhere.json"], "nowhere.json is no JSON file that can be read"),
+        (["--peers", "nowhere.json"], "nowhere.json cannot be read (No such file or directory)"),
         (["--words", "low,loud"], "loud"),
     ],
 )

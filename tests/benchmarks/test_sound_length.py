@@ -83,9 +83,9 @@ def test_the_page_is_made_of_what_is_there_and_goes_on(
     monkeypatch.setattr(sound_length, "inference_us", lambda model: 300.0)
     work, out = tmp_path / "work", tmp_path / "docs/length.md"
     options = ["--data", str(folder.root), "--work", str(work), "--out", str(out), "--words", "low,high"]
-    options += ["--per-word", "10", "--models", "conv2", "gru", "--seconds", "1", "2"]
+    options += ["--per-word", "10"]
     assert sound_length.main(options) == 0
-    assert len(asked) == 4
+    assert len(asked) == 4 * 3
     assert "clip_ms = 2000" in (work / "gru-2s.toml").read_text()
     text = out.read_text()
     assert "| gru | 2 | 80.0 % (67.0 % – 88.8 %) | 1,234 | 4,000 | 150 | 2.5 |" in text

@@ -8,7 +8,7 @@ import pytest
 
 from kwspot.benchmarks.experiments.startup import main
 from kwspot.runtime.cli import COMMANDS
-from kwspot.runtime.errors import BundleError, ConfigError
+from kwspot.runtime.errors import BundleError
 
 
 def test_help_of_every_command_and_every_engine_is_measured(tiny_bundle, capsys):
@@ -25,8 +25,6 @@ def test_help_of_every_command_and_every_engine_is_measured(tiny_bundle, capsys)
         assert 0 < least == median == most
 
 
-def test_no_bundle_or_no_starts_is_refused(tiny_bundle, tmp_path):
+def test_no_bundle_is_refused(tmp_path):
     with pytest.raises(BundleError):
         main([str(tmp_path / "none.kws")])
-    with pytest.raises(ConfigError, match="1 or more"):
-        main([str(tiny_bundle.path), "--starts", "0"])
