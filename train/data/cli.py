@@ -78,13 +78,11 @@ def _fetch(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from kwspot.runtime.audio.recordings import DataFolder
-    from kwspot.runtime.results import STDOUT, write_json
+    from kwspot.runtime.results import write_result
     from kwspot.train.data.check import as_text, examine, to_dict
 
     report = examine(DataFolder(args.folder))
-    write_json(to_dict(report), args.json)
-    if args.json != STDOUT:
-        print(as_text(report))
+    write_result(to_dict(report), as_text(report), args.json)
     return 0
 
 
