@@ -77,22 +77,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 done, 2 the user's mistake, 130 Ctrl-C)."""
     repair()
     args = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _run(args))
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help"):
-        print(_usage())
+        print(_usage(), flush=True)
         return EXIT_DONE if args else EXIT_MISTAKE
     if args[0] == "--version":
         from importlib.metadata import version
 
-        print(f"kwspot {version('kwspot')}")
+        print(f"kwspot {version('kwspot')}", flush=True)
         return EXIT_DONE
     if args[0] not in COMMANDS:
         return _say(f"no command {args[0]!r}; {expected_one_of(args[0], COMMANDS)}")
-
-    def command() -> int:
-        module, _, function = COMMANDS[args[0]][0].partition(":")
-        return int(getattr(importlib.import_module(module), function or "main")(args[1:]))
-
-    return guarded(command)
+    module, _, function = COMMANDS[args[0]][0].partition(":")
+    return int(getattr(importlib.import_module(module), function or "main")(args[1:]))
 
 
 def guarded(command: Callable[[], int]) -> int:

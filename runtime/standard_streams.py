@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -78,6 +79,18 @@ def is_same_terminal() -> bool:
     return os.isatty(STDOUT) and os.isatty(STDERR) and os.fstat(STDOUT).st_rdev == os.fstat(STDERR).st_rdev
 
 
+class _LossyFile(io.FileIO):
+    """Standard error on a disk that is full: its lines are lost, and the work goes on."""
+
+    def write(self, content: Any) -> int:  # any buffer of bytes
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            return memoryview(content).nbytes
+
+
 def repair() -> None:
     """Open what the caller has closed, and let no letter that a terminal does not have be an error.
 
@@ -94,6 +107,9 @@ def repair() -> None:
                 os.close(opened)
             stream = open(number, mode, closefd=False, encoding="utf-8")  # noqa: SIM115 - a descriptor
             setattr(sys, name, stream)
+    if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):  # not where a program captures it
+        binary = io.BufferedWriter(_LossyFile(STDERR, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(binary, encoding=sys.stderr.encoding, line_buffering=True)
     for text in (sys.stdout, sys.stderr):
         if isinstance(text, io.TextIOWrapper):
             text.reconfigure(errors="backslashreplace")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from kwspot.runtime import cli
+from kwspot.runtime.child import kwspot_command
 from kwspot.runtime.errors import ConfigError
 
 
@@ -75,3 +77,24 @@ def test_a_message_is_one_line_whatever_a_file_is_called(name, capsys):
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert err.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["bundles"]])
+def test_a_full_disk_behind_standard_output_is_told(arguments):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            kwspot_command(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr.startswith("kwspot: No space left on device")) == (2, True), done.stderr
+
+
+def test_a_full_disk_behind_standard_error_stops_nothing():
+    with Path("/dev/full").open("wb") as full:
+        line = [
+            sys.executable,
+            "-c",
+            "import sys; from kwspot.runtime.standard_streams import repair; repair();"
+            "print('progress', file=sys.stderr, flush=True); print('result')",
+        ]
+        done = subprocess.run(line, stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"result\n")
