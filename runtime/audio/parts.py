@@ -167,11 +167,11 @@ class Parts:
         listed = {name for names in self._lists.values() for name in names}
         return sorted(name for name in listed - here if name.partition("/")[0] in self._names)
 
-    @property
+    @cached_property
     def _recordings(self) -> list[tuple[str, str]]:
         return [(word, name) for word, names in self._names.items() for name in names]
 
-    @property
+    @cached_property
     def _few(self) -> bool:
         return all(SPEAKER_MARK in name for _, name in self._recordings) and len(self._speakers) <= _FEW_SPEAKERS
 

@@ -90,6 +90,10 @@ def sound(path: Path, seconds: float = 1.0) -> Path:
     return path
 
 
+def _take_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background has it ignored
+
+
 def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     config, bundle = tmp_path / "small.toml", tmp_path / "computer.kws"
     config.write_text(SMALL)
@@ -107,7 +111,7 @@ def test_a_killed_word_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "is being changed by 'kwspot word, process" in busy.stderr
     assert not (work / "run" / "metrics.json").exists()
     spoken = (work / "sounds" / "data" / "synth.json").stat().st_mtime_ns
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_take_ctrl_c) as second:
         told = ""
         while "[3/7]" not in told:  # the training has gone on to its end
             line = second.stderr.readline()
