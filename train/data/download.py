@@ -19,6 +19,8 @@ from kwspot.runtime.errors import DownloadError
 TIMEOUT_S = 30.0
 """For a connection to open, and between two pieces of the answer."""
 
+LEAST_BYTES, LEAST_WITHIN_S = 65_536, 60.0
+"""A server that sends less in this time is taken for broken off."""
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Before each further try. A try that came `_BLOCK` bytes further than any before starts the row anew."""
 
@@ -164,6 +166,7 @@ def _receive(url: str, file: BinaryIO, size: int) -> None:
             print(f"{url}: the server cannot go on at {megabytes(done)}; it starts again", file=sys.stderr)
             _empty(file)
         progress = Progress(url.rpartition("/")[2], size, file.tell())
+        since, begun_at = time.monotonic(), file.tell()
         try:
             while (missing := size - file.tell()) > 0:
                 try:
@@ -173,6 +176,10 @@ def _receive(url: str, file: BinaryIO, size: int) -> None:
                 if not block:
                     raise urllib.error.URLError(f"the server broke off at {megabytes(file.tell())}")
                 file.write(block)
+                if time.monotonic() - since > LEAST_WITHIN_S:
+                    if file.tell() - begun_at < LEAST_BYTES:
+                        raise urllib.error.URLError(f"the server sent less than {LEAST_BYTES} bytes in a minute")
+                    since, begun_at = time.monotonic(), file.tell()
                 progress.at(file.tell())
         finally:
             progress.end()
@@ -181,7 +188,7 @@ def _receive(url: str, file: BinaryIO, size: int) -> None:
 def _offered(response: http.client.HTTPResponse, asked: int) -> tuple[int, int] | None:
     """(first byte of the answer, size of the whole file); None where the server does not tell the size."""
     if asked and response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", ""))
         if match is None:
             raise urllib.error.URLError("the server sends a part of the file and does not say which")
         return int(match[1]), int(match[2])

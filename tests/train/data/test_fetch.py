@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -11,6 +12,7 @@ import re
 import socket
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +38,8 @@ class Server(ThreadingHTTPServer):
         self.statuses: list[int] = []  # the next answers are these errors
         self.ranges = True
         self.sends_length = True
+        self.part = "bytes {start}-{last}/{size}"
+        self.drips_s = 0.0  # between the bytes of a body
         self.asked: list[tuple[str, str | None]] = []
         self.sent = 0
 
@@ -63,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            part = self.server.part.format(start=start, last=len(body) - 1, size=len(body))
+            self.send_header("Content-Range", part)
         else:
             self.send_response(200)
         if self.server.sends_length:
@@ -71,6 +76,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = start + self.server.breaks_after.pop(0) if self.server.breaks_after else len(body)
         self.server.sent += len(body[start:end])  # before it goes out: then the client may look
+        if self.server.drips_s:
+            with contextlib.suppress(ConnectionError):
+                for k in range(start, end):
+                    self.wfile.write(body[k : k + 1])
+                    time.sleep(self.server.drips_s)
+            return
         self.wfile.write(body[start:end])
 
 
@@ -370,3 +381,21 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert screen.getvalue() == (
         "\rx.tar.gz: 120.0 of 300.0 MB, 2.0 MB/s, 1:30 left\033[K\rx.tar.gz: 300.0 of 300.0 MB, 10.0 MB/s\033[K\n"
     )
+
+
+@pytest.mark.parametrize("part", ["bytes " + "9" * 5_000 + "-9/9", "bytes \u00b2-3/4", "bytes 0-1/" + "1" * 30])
+def test_a_part_of_numbers_that_nobody_can_read(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    server.breaks_after, server.part = [10_000], part
+    assert "does not say which" in refused(capsys, tmp_path / "data")
+
+
+def test_a_server_that_drips_is_taken_for_broken_off(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "LEAST_WITHIN_S", 0.2)
+    server.drips_s = 0.01
+    line = refused(capsys, tmp_path / "data")
+    assert "less than 65536 bytes in a minute" in line
+    assert "run the same command again" in line
