@@ -26,16 +26,6 @@ POSITIONS = np.arange(-30_000, 30_000).astype(np.int16)
 
 
 @pytest.fixture
-def pulse(tmp_path):
-    server = Pulse(tmp_path)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
-
-
-@pytest.fixture
 def listening():
     """Starts listeners, and ends those that a failed test has left."""
     listeners = []

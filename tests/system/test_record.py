@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_microphone import PATIENCE_S, RATE_HZ, Player, Pulse
+from virtual_microphone import PATIENCE_S, RATE_HZ, Player
 
 from kwspot.runtime import cli
 from kwspot.runtime.audio.recordings import DataFolder
@@ -171,16 +171,6 @@ def test_what_cannot_be_written_takes_no_number(tmp_path, monkeypatch):
             folder.keep(np.ones(9, np.int16), RATE_HZ)
     assert list((tmp_path / "lamp").iterdir()) == []
     assert folder.keep(np.ones(9, np.int16), RATE_HZ).name == "ann_nohash_0.wav"
-
-
-@pytest.fixture
-def pulse(tmp_path):
-    server = Pulse(tmp_path)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture
