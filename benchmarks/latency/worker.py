@@ -45,12 +45,7 @@ def _time_hops(bundle: Bundle, engine: str, precision: str, blocks: Iterator[NDA
     manifest = bundle.manifest
     spec = manifest.features
     scoring = Scoring(bundle, open_engine(bundle, engine, precision=precision))
-    decision = Decision(
-        manifest.decision,
-        manifest.labels,
-        score_hop_samples=manifest.inference_hop_samples,
-        sample_rate_hz=spec.sample_rate_hz,
-    )
+    decision = Decision.from_manifest(manifest)
     # The window of a frame is longer than its hop, so that the first block completes no inference.
     while not scoring.push(next(blocks)):
         pass

@@ -77,7 +77,7 @@ def _check_decision(bundle: Bundle) -> Check:
     manifest = bundle.manifest
     settings, hop = manifest.decision, manifest.inference_hop_samples
     rate_hz = manifest.features.sample_rate_hz
-    decision = Decision(settings, manifest.labels, score_hop_samples=hop, sample_rate_hz=rate_hz)
+    decision = Decision.from_manifest(manifest)
     hops_each = 1 + int((settings.smoothing_ms + settings.refractory_ms) * rate_hz / 1000) // hop + 1
     span = round(settings.smoothing_ms * rate_hz / 1000) + hop
     fired, at_sample, wrong = [], 0, False

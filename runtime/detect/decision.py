@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kwspot.runtime.labels import BACKGROUND_LABELS
 from kwspot.runtime.model.decision_settings import DecisionSettings
+from kwspot.runtime.model.manifest import Manifest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +60,16 @@ class Decision:
         self._fired: list[int] = []
         """Labels that fired and have not fallen below their thresholds since."""
         self.reset()
+
+    @classmethod
+    def from_manifest(cls, manifest: Manifest, settings: DecisionSettings | None = None) -> Decision:
+        """Return the decision of a bundle, by other settings where some are given."""
+        return cls(
+            manifest.decision if settings is None else settings,
+            manifest.labels,
+            score_hop_samples=manifest.inference_hop_samples,
+            sample_rate_hz=manifest.features.sample_rate_hz,
+        )
 
     def push(self, scores: NDArray[np.float32], at_sample: int) -> list[Detection]:
         """Take the scores of one hop, float32 (labels,), that were decided at `at_sample`."""

@@ -161,12 +161,7 @@ class Replay:
     """
 
     def __init__(self, manifest: Manifest, thresholds: Mapping[str, float] | None = None) -> None:
-        self._decision = Decision(
-            manifest.decision,
-            manifest.labels,
-            score_hop_samples=manifest.inference_hop_samples,
-            sample_rate_hz=manifest.features.sample_rate_hz,
-        )
+        self._decision = Decision.from_manifest(manifest)
         thresholds = self._decision.thresholds if thresholds is None else thresholds
         self._labels = manifest.labels
         for word in manifest.words:

@@ -66,12 +66,7 @@ class KeywordSpotter:
         opened = open_engine(bundle, engine, precision=precision)
         self.engine_name = opened.name
         self._scoring = Scoring(bundle, opened, gate_db=gate_db)
-        self._decision = Decision(
-            settings,
-            manifest.labels,
-            score_hop_samples=manifest.inference_hop_samples,
-            sample_rate_hz=self._spec.sample_rate_hz,
-        )
+        self._decision = Decision.from_manifest(manifest, settings)
         self.samples_seen = 0
         """The sample clock: all samples pushed or reported lost since the first."""
         self._hop_samples = self._spec.hop_samples
